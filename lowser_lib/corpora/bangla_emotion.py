@@ -1,0 +1,52 @@
+"""A small Bangla emotional corpus without speaker ids."""
+
+from __future__ import annotations
+
+import re
+
+from lowser_lib.corpora.base import EMOTIONS, DataCard, Exclusion, Utterance
+from lowser_lib.corpora.named import NamedCorpus
+
+UNKNOWN_SPEAKER = "unknown"
+
+
+class BanglaEmotion(NamedCorpus):
+    """Parser of ``angry/c_1.wav``: the folder is the emotion, nothing tells the speaker.
+
+    All clips carry the one speaker ``unknown``. That keeps every split honest: splits are disjoint
+    by speaker, so this corpus can only ever stand on one side as a whole.
+    """
+
+    rule = "a word and a number in a folder named after an emotion, like angry/c_1"
+    pattern = re.compile(r"[A-Za-z]+_[A-Za-z]*\d+")
+    card = DataCard(
+        name="bangla_emotion",
+        title="Bangla emotional speech without speaker ids",
+        languages=("bn",),
+        size="98 clips",
+        speakers="unknown: the corpus names neither speakers nor genders",
+        elicitation="acted, by the sound of it; not documented",
+        licence="none stated: for private study only",
+        citation="no publication is known; name the place where you found it",
+        where="no lasting public address is known; put your own copy in place",
+        layout="angry/c_1.wav and the like in angry/, happy/, neutral/, sad/",
+        expected={"clips": 98},
+        notes=(
+            "No speaker-disjoint split is possible within it. Use it whole as a test set, and "
+            "say that its intervals cannot be estimated by speaker."
+        ),
+    )
+
+    def utterance(self, path: str, match: re.Match[str]) -> Utterance | Exclusion:
+        """Take the emotion from the folder."""
+        folder = path.rpartition("/")[0].rpartition("/")[2]
+        if folder.lower() not in EMOTIONS:
+            return Exclusion(path, f"the folder is none of {', '.join(EMOTIONS)}")
+        return Utterance(
+            path=path,
+            speaker=UNKNOWN_SPEAKER,
+            gender="unknown",
+            language="bn",
+            raw_label=folder,
+            emotion=folder.lower(),
+        )

@@ -1,0 +1,132 @@
+"""MSP-Podcast: emotion found in English podcasts, labelled by many listeners."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance
+from lowser_lib.corpora.named import audio_files
+from lowser_lib.errors import CorpusError
+
+CODES = {
+    "A": "angry",
+    "H": "happy",
+    "N": "neutral",
+    "S": "sad",
+    "C": "contemptuous",
+    "D": "disgusted",
+    "F": "fearful",
+    "U": "surprised",
+    "O": "other",
+    "X": None,  # the listeners did not agree: the clip stays, unlabelled
+}
+
+TABLE = "Labels/labels_consensus.csv"
+COLUMNS = ("FileName", "EmoClass", "SpkrID", "Gender", "Split_Set")
+UNKNOWN_SPEAKER = "unknown"
+
+
+class MspPodcast(Corpus):
+    """Parser of ``Labels/labels_consensus.csv``; the sound lies in ``Audios/``.
+
+    Clips whose speaker the corpus does not know share the speaker ``unknown``. A split that is
+    disjoint by speaker then keeps them together on one side, which is safe whoever they are.
+    """
+
+    card = DataCard(
+        name="msp_podcast",
+        title="MSP-Podcast",
+        languages=("en",),
+        size="grows by release; 1.11: 151654 clips of 2.7 to 11 s, 16 kHz, 237 hours",
+        speakers="more than 1500, of both genders, and clips of unknown speakers",
+        elicitation="found: podcasts under Creative Commons, labelled by five or more listeners",
+        licence="free for research on signing an agreement; not to be passed on",
+        citation=(
+            "R. Lotfian and C. Busso, Building Naturalistic Emotionally Balanced Speech Corpus by "
+            "Retrieving Emotional Speech from Existing Podcast Recordings, IEEE Transactions on "
+            "Affective Computing 10(4), 2019, doi:10.1109/TAFFC.2017.2736999"
+        ),
+        where=(
+            "ask for it at https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html "
+            "(an agreement signed by your institution)"
+        ),
+        layout=f"{TABLE} and Audios/MSP-PODCAST_0001_0008.wav and the like",
+        notes=(
+            "Use the partitions of the release (`partitions`): their test speakers are kept apart. "
+            "Some test clips are published without labels; they are listed as excluded."
+        ),
+    )
+
+    def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
+        """See :meth:`Corpus.utterances`; then the sounds that the table does not speak of."""
+        sounds = _sounds(folder)
+        present = set(audio_files(sounds, suffixes=(".wav",)))
+        seen: set[str] = set()
+        for line, row in _rows(folder / TABLE):
+            name = row["FileName"]
+            if name in seen:
+                yield Exclusion(f"{TABLE}:{line}", f"{name} is there already, the first is kept")
+                continue
+            seen.add(name)
+            path = f"{sounds.name}/{name}"
+            label = row["EmoClass"]
+            if name not in present:
+                yield Exclusion(path, f"is in {TABLE}, but missing")
+            elif label not in CODES:
+                yield Exclusion(path, f"EmoClass {label!r} is not one of {', '.join(CODES)}")
+            else:
+                yield _utterance(path, row)
+        for name in sorted(present - seen):
+            yield Exclusion(f"{sounds.name}/{name}", f"is not in {TABLE}")
+
+    def partitions(self, folder: Path) -> dict[str, str]:
+        """Give the release's own partition of each clip.
+
+        Args:
+            folder: The corpus folder.
+
+        Returns:
+            ``utterance_id`` of the manifest → ``Split_Set`` (``Train``, ``Development``,
+            ``Test1``, ...).
+        """
+        base = f"{self.name}/{_sounds(folder).name}/"
+        return {
+            base + row["FileName"].rpartition(".")[0]: row["Split_Set"]
+            for _, row in _rows(folder / TABLE)
+        }
+
+
+def _sounds(folder: Path) -> Path:
+    """Find the folder of the clips, ``Audios`` or, in early releases, ``Audio``."""
+    for name in ("Audios", "Audio"):
+        if (folder / name).is_dir():
+            return folder / name
+    raise CorpusError(f"msp_podcast: {folder} holds no folder Audios; unpack the release's audio")
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read the label table: the line's number and its fields, stripped of blanks."""
+    if not table.is_file():
+        raise CorpusError(f"msp_podcast: {table} is missing; unpack the release's Labels")
+    with table.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise CorpusError(f"msp_podcast: {table} has no column {', '.join(missing)}")
+        for row in reader:
+            yield reader.line_num, {name: (row[name] or "").strip() for name in COLUMNS}
+
+
+def _utterance(path: str, row: dict[str, str]) -> Utterance:
+    """Turn one line of the table into an utterance."""
+    speaker, gender = row["SpkrID"], row["Gender"].lower()
+    return Utterance(
+        path=path,
+        speaker=UNKNOWN_SPEAKER if speaker.lower() in {"", "unknown"} else speaker,
+        gender=gender if gender in {"female", "male"} else "unknown",
+        language="en",
+        raw_label=row["EmoClass"],
+        emotion=CODES[row["EmoClass"]],
+    )

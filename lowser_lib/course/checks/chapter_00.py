@@ -1,0 +1,78 @@
+"""Checks of chapter 00: reading a file name, and the metric that does not reward laziness."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowser_lib.course.checks.framework import (
+    Student,
+    expect_close,
+    expect_equal,
+    expect_shape,
+    run_check,
+)
+
+
+def check_parse_ravdess(student: Student) -> None:
+    """Check ``parse(name) -> (emotion, gender)`` on names of RAVDESS.
+
+    A name reads ``03-01-EE-II-SS-RR-AA.wav``: EE is the emotion (01 neutral, 03 happy, 04 sad,
+    05 angry), AA the actor, male when odd.
+
+    Args:
+        student: The learner's function; it gives a pair of words.
+    """
+
+    def kind(parse: Student) -> str | None:
+        answer = parse("03-01-05-01-02-01-12.wav")
+        pair = isinstance(answer, tuple | list) and len(answer) == 2
+        return None if pair else "give back a pair: the emotion and the gender, as words."
+
+    def angry_woman(parse: Student) -> str | None:
+        answer = tuple(parse("03-01-05-01-02-01-12.wav"))
+        if answer == ("angry", "male"):
+            return "actor 12 is a woman: even numbers are female, odd ones male."
+        return expect_equal(answer, ("angry", "female"), "for 03-01-05-01-02-01-12.wav")
+
+    def every_emotion(parse: Student) -> str | None:
+        words = {"01": "neutral", "03": "happy", "04": "sad", "05": "angry"}
+        for code, word in words.items():
+            name = f"03-01-{code}-02-01-02-07.wav"
+            hint = expect_equal(tuple(parse(name)), (word, "male"), f"for {name}")
+            if hint:
+                return f"{hint[:-1]}; the emotion is the third number, the actor the last."
+        return None
+
+    run_check("the file name tells emotion and gender", student, [kind, angry_woman, every_emotion])
+
+
+def check_uar(student: Student) -> None:
+    """Check ``uar(confusion) -> float``: mean recall over classes, from a confusion matrix.
+
+    Args:
+        student: The learner's function; ``confusion`` is an integer array ``(classes, classes)``
+            with one row a true class and one column a predicted class.
+    """
+    uneven = np.array([[8, 2], [3, 1]])
+
+    def number(uar: Student) -> str | None:
+        return expect_shape(uar(uneven.copy()), (), "(one number)")
+
+    def by_hand(uar: Student) -> str | None:
+        answer = float(uar(uneven.copy()))
+        if np.isclose(answer, 9 / 14):
+            return "9 of 14 right is the accuracy; take the recall of each class, then their mean."
+        if np.isclose(answer, (8 / 11 + 1 / 3) / 2):
+            return "you divided by the predictions (columns); recall divides by the truth (rows)."
+        return expect_close(answer, (8 / 10 + 1 / 4) / 2, "for [[8, 2], [3, 1]]")
+
+    def lazy(uar: Student) -> str | None:
+        matrix = np.array([[90, 0, 0], [5, 0, 0], [5, 0, 0]])
+        return expect_close(uar(matrix), 1 / 3, "for a model that always says the first class")
+
+    def copies(uar: Student) -> str | None:
+        doubled = uneven * np.array([[7], [1]])
+        same = np.isclose(float(uar(doubled)), float(uar(uneven.copy())))
+        return None if same else "seven times as many clips of a class must not change the mean."
+
+    run_check("unweighted average recall", student, [number, by_hand, lazy, copies])

@@ -1,0 +1,172 @@
+"""The command line, ``lowser``.
+
+Errors that LowSER raises on purpose end with a message and exit status 2, a failed chapter or
+check with 1. Everything is imported where it is used: ``lowser doctor`` has to run where packages
+are missing, and ``lowser --help`` should not wait for torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lowser_lib import __version__
+from lowser_lib.errors import LowserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: What stands behind ``lowser``; None takes the command line's.
+
+    Returns:
+        The exit status: 0 done, 1 something failed, 2 it could not be done, 130 interrupted.
+    """
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except LowserError as error:
+        print(f"lowser: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lowser: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe all commands."""
+    parser = argparse.ArgumentParser(
+        prog="lowser", description="LowSER: learning speech emotion with few labels."
+    )
+    parser.add_argument("--version", action="version", version=f"lowser {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_run(commands)
+    doctor = commands.add_parser("doctor", help="check the set-up and say what to do")
+    doctor.set_defaults(command=_doctor)
+    _add_corpora(commands)
+    _add_refresh(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="run the chapters, write a report and run records")
+    run.add_argument("--profile", default="fast", metavar="P", help="fast (default), open or paper")
+    run.add_argument("--chapters", nargs="+", metavar="NN", help="such as 03 04; default: all")
+    run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/PROFILE")
+    run.add_argument("--results", type=Path, metavar="DIR", help="default: results")
+    run.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+    run.add_argument("--resume", action="store_true", help="skip what succeeded before, unchanged")
+    run.set_defaults(command=_run)
+
+
+def _add_corpora(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("corpora", help="list, verify or prepare corpora")
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    for action, text in (
+        ("list", "what there is, what is in place, and where to get the rest"),
+        ("verify", "read every file, count, and list what is left out"),
+        ("prepare", "make what the course makes itself, and the manifests of all"),
+    ):
+        sub = actions.add_parser(action, help=text)
+        sub.add_argument("names", nargs="*", metavar="NAME", help="default: all in place")
+        if action != "list":
+            sub.add_argument("--jobs", type=_positive, default=2, metavar="N", help="default: 2")
+        sub.set_defaults(command=_corpora, action=action)
+
+
+def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    refresh = commands.add_parser(
+        "refresh", help="run the committed notebooks in place (fast profile)"
+    )
+    refresh.add_argument("--chapters", nargs="+", metavar="NN", help="default: all")
+    refresh.add_argument(
+        "--check", action="store_true", help="run nothing; report notebooks not fit to commit"
+    )
+    refresh.set_defaults(command=_refresh)
+
+
+def _seed(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def _positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+    return value
+
+
+def _run(options: argparse.Namespace) -> int:
+    from lowser_lib.course import paths, profiles, runner
+
+    profiles.get(options.profile)  # a wrong name is told before anything else is looked for
+    project = paths.require_project_root()
+    report = runner.run(
+        runner.RunSettings(
+            notebooks=project / "notebooks",
+            output=options.output or project / "runs" / options.profile,
+            results=options.results or project / "results",
+            profile=options.profile,
+            seed=options.seed,
+            chapters=options.chapters,
+            resume=options.resume,
+            progress=sys.stderr.isatty(),
+        )
+    )
+    return 1 if report.failed else 0
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from lowser_lib.course import doctor
+
+    return int(doctor.main() or 0)
+
+
+def _corpora(options: argparse.Namespace) -> int:
+    from lowser_lib.course import corpora_commands
+
+    if options.action == "list":
+        return corpora_commands.show(options.names)
+    if options.action == "verify":
+        return corpora_commands.verify(options.names, options.jobs)
+    return corpora_commands.prepare_all(options.names, options.jobs)
+
+
+def _refresh(options: argparse.Namespace) -> int:
+    from lowser_lib.course import paths, refresh
+    from lowser_lib.course.chapters import find_chapters
+    from lowser_lib.errors import RunError
+
+    failed = 0
+    notebooks = paths.require_project_root() / "notebooks"
+    for chapter in find_chapters(notebooks, options.chapters):
+        try:
+            if options.check:
+                found = refresh.check(chapter.path)
+            else:
+                refresh.refresh(chapter)
+                found = []
+        except RunError as error:
+            found = [str(error)]
+        print(f"{'[FAIL]' if found else '[OK]  '} {chapter.path.name}", flush=True)
+        for problem in found:
+            print(f"       {problem}")
+        failed += bool(found)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""``lowser corpora list | verify | prepare``."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from lowser_lib import corpora
+from lowser_lib.course import data, paths, prepare
+from lowser_lib.errors import LowserError, ProfileError
+
+
+def show(names: Sequence[str]) -> int:
+    """Print what there is; with names, their whole data cards.
+
+    Args:
+        names: Corpora whose cards are wanted; none lists all in one line each.
+
+    Returns:
+        Exit status 0.
+    """
+    for name in names:
+        _print_card(name)
+    if names:
+        return 0
+    root = paths.corpora_root()
+    print(f"real corpora: {root or f'{paths.CORPORA_VARIABLE} is not set'}")
+    print(f"made by the course: {paths.made_corpora()}\n")
+    own = [name for name in (corpora.found(root) if root else ()) if name.startswith("table:")]
+    known = (*corpora.names(), *own)
+    width = max(map(len, known))
+    for name in known:
+        card = corpora.get(name).card
+        print(f"{name:{width}}  {_state(name, root):12}  {'/'.join(card.languages)}  {card.title}")
+    print("\n`lowser corpora list NAME` tells size, terms, and where to get it.")
+    return 0
+
+
+def verify(names: Sequence[str], jobs: int) -> int:
+    """Compare corpora with their data cards, reading every header.
+
+    Args:
+        names: Corpora; none takes the real ones that are in place.
+        jobs: Threads.
+
+    Returns:
+        Exit status: 1 where a named corpus is missing or a file cannot be read.
+    """
+    root = paths.corpora_root()
+    failed = False
+    for name in names or _in_place(root):
+        try:
+            found = corpora.verify(name, _root(name, root), jobs=jobs)
+        except LowserError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = True
+            continue
+        print(found.summary(), flush=True)
+        failed = failed or not found.ok
+    return int(failed)
+
+
+def prepare_all(names: Sequence[str], jobs: int) -> int:
+    """Make corpora and manifests ready, so that no notebook has to wait for them.
+
+    Args:
+        names: Corpora; none takes the synthetic ones and the real ones in place.
+        jobs: Worker processes.
+
+    Returns:
+        Exit status: 1 where a corpus could not be made ready.
+    """
+    synthetic = [name for name in corpora.names() if corpora.get(name).card.synthetic]
+    wanted = list(names) or [*synthetic, *_in_place(paths.corpora_root())]
+    failed = False
+    # All synthetic corpora in one go: their workers start once.
+    data.make([name for name in wanted if name in synthetic], jobs=jobs, progress=True)
+    for name in wanted:
+        try:
+            ready = data.load([name], jobs=jobs, progress=sys.stderr.isatty())
+        except LowserError as error:
+            print(f"[FAIL] {name}: {error}", flush=True)
+            failed = True
+            continue
+        left_out = len(ready.exclusions)
+        print(f"[OK]   {name}: {len(ready.manifest)} clips, {left_out} left out", flush=True)
+        for exclusion in ready.exclusions[:10]:
+            print(f"       {exclusion.path}: {exclusion.reason}")
+        if left_out > 10:
+            print(f"       ... and {left_out - 10} more")
+    return int(failed)
+
+
+def _in_place(root: Path | None) -> tuple[str, ...]:
+    return corpora.found(root) if root is not None else ()
+
+
+def _root(name: str, root: Path | None) -> Path:
+    """Where a corpus lies as it came: joined words are verified as single words."""
+    card = corpora.get(name).card
+    if card.synthetic:
+        return paths.made_corpora()
+    if root is None:
+        raise ProfileError(prepare.missing_message(name, card, root))
+    return root
+
+
+def _state(name: str, root: Path | None) -> str:
+    """Whether a corpus is in place, in a word or two."""
+    corpus = corpora.get(name)
+    if corpus.card.synthetic:
+        made = paths.made_corpora() / corpus.name
+        return "made" if (made / "complete.json").is_file() else "on demand"
+    if root is not None and (root / corpus.name).is_dir():
+        return "in place"
+    return "to download" if corpus.card.downloadable else "to ask for"
+
+
+def _print_card(name: str) -> None:
+    card = corpora.get(name).card
+    print(f"{name}: {card.title}")
+    entries = {
+        "state": _state(name, paths.corpora_root()),
+        "languages": ", ".join(card.languages),
+        "size": card.size,
+        "speakers": card.speakers,
+        "elicitation": card.elicitation,
+        "licence": card.licence,
+        "citation": card.citation,
+        "where": card.where,
+        "layout": card.layout,
+        "notes": card.notes,
+    }
+    for what, text in entries.items():
+        if text:
+            print(
+                textwrap.fill(f"{what}: {text}", 96, initial_indent="  ", subsequent_indent="    ")
+            )
+    print()

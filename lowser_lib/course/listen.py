@@ -1,0 +1,147 @@
+"""Sounds inside a notebook: small, offline, and of equal loudness where that is wanted.
+
+A sound is embedded as MP3 (about 10 KB for 2.5 s), in the same HTML that a browser, JupyterLab and
+the rendered book play without a network. What ``nbval`` compares of it is its label and length; the
+bytes are left out (see :data:`SANITIZE`), because MP3 encoders differ from machine to machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+SANITIZE = ("data:audio/[^\"']*", "SOUND")
+"""The regular expression by which nbval leaves out sounds, and what it puts in their place."""
+
+PEAK = 0.9
+"""Full scale less a margin, since MP3 overshoots a little."""
+
+MAX_GAIN = 8.0
+"""Most amplification, 18 dB: faint clips become audible, silence does not become noise."""
+
+# Level of libsndfile that gives 32 kbit/s at 16 kHz: enough for speech up to 8 kHz.
+_COMPRESSION = 0.85
+
+
+@dataclass(frozen=True, repr=False)
+class Sound:
+    """Sounds side by side, ready to be shown by a notebook.
+
+    Attributes:
+        labels: What stands above each sound; may be empty strings.
+        seconds: Length of each sound.
+        encoded: MP3 bytes of each sound.
+    """
+
+    labels: tuple[str, ...]
+    seconds: tuple[float, ...]
+    encoded: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        """Labels and lengths, for the text output that nbval compares."""
+        pairs = zip(self.labels, self.seconds, strict=True)
+        parts = [f"{label or 'sound'}, {seconds:.2f} s" for label, seconds in pairs]
+        return f"Sound: {'; '.join(parts)}"
+
+    def _repr_html_(self) -> str:
+        players = [
+            _player(label, content)
+            for label, content in zip(self.labels, self.encoded, strict=True)
+        ]
+        return f'<div style="display: flex; flex-wrap: wrap; gap: 1em;">{"".join(players)}</div>'
+
+
+def listen(waveform: Any, sample_rate: int = 16_000, title: str | None = None) -> Sound:
+    """Play a waveform in the notebook.
+
+    Args:
+        waveform: ``(samples,)`` array or tensor of real numbers.
+        sample_rate: Samples a second, in Hz, one that MP3 knows (8, 11.025, 12, 16, 22.05, 24, 32,
+            44.1 or 48 kHz).
+        title: What stands above the player.
+
+    Returns:
+        A display object; leave it as the last line of a cell or give it to ``display``.
+
+    Raises:
+        ValueError: The waveform is not one-dimensional, is empty, or holds values that are not
+            finite.
+    """
+    return listen_row({title or "": waveform}, sample_rate)
+
+
+def listen_row(
+    waveforms: Mapping[str, Any], sample_rate: int = 16_000, same_gain: bool = False
+) -> Sound:
+    """Play several waveforms side by side.
+
+    Args:
+        waveforms: Label to ``(samples,)`` array or tensor.
+        sample_rate: Samples a second of all of them, in Hz.
+        same_gain: Scale all by one factor, so that differences in loudness stay audible; otherwise
+            each is brought to the same peak.
+
+    Returns:
+        A display object.
+
+    Raises:
+        ValueError: There is no waveform, or one is unfit (see :func:`listen`).
+    """
+    if not waveforms:
+        raise ValueError("waveforms is empty; give at least one")
+    checked = {label: _checked(label, wave) for label, wave in waveforms.items()}
+    common = _gain(max(float(np.abs(wave).max()) for wave in checked.values()))
+    encoded = []
+    for wave in checked.values():
+        gain = common if same_gain else _gain(float(np.abs(wave).max()))
+        encoded.append(_mp3(wave * np.float32(gain), sample_rate))
+    seconds = tuple(len(wave) / sample_rate for wave in checked.values())
+    return Sound(tuple(checked), seconds, tuple(encoded))
+
+
+def _checked(label: str, waveform: Any) -> NDArray[np.float32]:
+    if hasattr(waveform, "detach"):  # a tensor, wherever it lies
+        waveform = waveform.detach().cpu().numpy()
+    wave = np.asarray(waveform, dtype=np.float32)
+    name = f"waveform {label!r}" if label else "waveform"
+    if wave.ndim != 1 or wave.size == 0:
+        raise ValueError(f"{name} must have shape (samples,) with samples > 0, got {wave.shape}")
+    if not np.isfinite(wave).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    return wave
+
+
+def _gain(peak: float) -> float:
+    return min(PEAK / peak, MAX_GAIN) if peak > 0 else 1.0
+
+
+def _mp3(wave: NDArray[np.float32], sample_rate: int) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(
+        buffer,
+        wave,
+        sample_rate,
+        format="MP3",
+        subtype="MPEG_LAYER_III",
+        bitrate_mode="CONSTANT",
+        compression_level=_COMPRESSION,
+    )
+    return buffer.getvalue()
+
+
+def _player(label: str, content: bytes) -> str:
+    name = html.escape(label, quote=True)
+    caption = f"<div>{name}</div>" if label else ""
+    source = f"data:audio/mpeg;base64,{base64.b64encode(content).decode('ascii')}"
+    return (
+        f'<div>{caption}<audio controls="controls" aria-label="{name or "sound"}">'
+        f'<source src="{source}" type="audio/mpeg" /></audio></div>'
+    )

@@ -1,0 +1,254 @@
+"""``lowser run``: every chapter through papermill, with a report and run records.
+
+A chapter that fails is named with its cell and error, its partial notebook stays in the output
+folder, and the next chapter runs. Records go to ``results/`` only from chapters that ran to their
+end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lowser_lib.course import profiles, records, report
+from lowser_lib.course.chapters import Chapter, find_chapters, read_notebook, source_hash, title
+from lowser_lib.course.provenance import git_commit, versions
+from lowser_lib.course.report import ChapterResult, Failure, Report
+from lowser_lib.errors import RunError
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run is asked to do.
+
+    Attributes:
+        notebooks: Folder of the notebooks.
+        output: Folder for executed notebooks and ``report.json``.
+        results: Folder for run records.
+        profile: Name of a profile.
+        seed: The notebooks' ``SEED``, at least 0.
+        chapters: Chapter numbers; None runs all.
+        resume: Keep the successes of an earlier run of the same source, profile and seed.
+        progress: Show progress bars on stderr.
+    """
+
+    notebooks: Path
+    output: Path
+    results: Path
+    profile: str = "fast"
+    seed: int = 0
+    chapters: Sequence[str] | None = None
+    resume: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that no generator takes."""
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report lies."""
+        return self.output / "report.json"
+
+
+def run(settings: RunSettings, say: Callable[[str], None] = tqdm.write) -> Report:
+    """Run chapters one after the other.
+
+    Args:
+        settings: What to run.
+        say: Takes each line of the account; prints it between progress bars by default.
+
+    Returns:
+        The report, as it also lies in the output folder.
+
+    Raises:
+        ProfileError: The profile is unknown.
+        RunError: A chapter number is unknown, or the report or a record cannot be written.
+    """
+    profiles.get(settings.profile)
+    chapters = find_chapters(settings.notebooks, settings.chapters)
+    earlier = _earlier(settings, say)
+    current = earlier
+    commit = git_commit(settings.notebooks)
+    bar = tqdm(chapters, unit="chapter", desc=f"profile {settings.profile}",
+               disable=not settings.progress)  # fmt: skip
+    for chapter in bar:
+        bar.set_postfix_str(chapter.path.stem)
+        notebook = chapter.read()
+        kept = _kept(earlier.get(chapter.number), source_hash(notebook), settings)
+        result = kept or run_chapter(chapter, notebook, settings, commit)
+        current = current.having(result)
+        current.save(settings.report_path)
+        say(_line(result))
+    bar.close()
+    return current
+
+
+def run_chapter(
+    chapter: Chapter, notebook: Any, settings: RunSettings, commit: dict[str, Any]
+) -> ChapterResult:
+    """Run one chapter and write its records.
+
+    Args:
+        chapter: Which.
+        notebook: Its notebook, as read.
+        settings: What is being run.
+        commit: State of the checkout, from :func:`git_commit`.
+
+    Returns:
+        Its result; failures are reported in it, not raised.
+
+    Raises:
+        RunError: A record cannot be written.
+    """
+    output = settings.output / chapter.path.name
+    result = ChapterResult(
+        chapter=chapter.number,
+        title=title(notebook, chapter.path.stem),
+        notebook=chapter.path.name,
+        source=source_hash(notebook),
+        status="ok",
+        seconds=0.0,
+    )
+    started = time.perf_counter()
+    failure = _execute(chapter, output, settings)
+    seconds = round(time.perf_counter() - started, 1)
+    payloads: list[records.Payload] = []
+    if output.is_file():
+        try:
+            payloads = list(records.collect(read_notebook(output)))
+        except RunError as error:
+            failure = failure or Failure(None, "", "RunError", str(error))
+    if failure is None:
+        for payload in payloads:
+            _record(payload, chapter, settings, commit, seconds).save(settings.results)
+    return replace(
+        result,
+        status="failed" if failure else "ok",
+        seconds=seconds,
+        metrics={payload.name: payload.metrics for payload in payloads},
+        failure=failure,
+    )
+
+
+def _execute(chapter: Chapter, output: Path, settings: RunSettings) -> Failure | None:
+    """Execute a chapter into ``output``; say where it failed, if it did."""
+    import papermill  # imported late: slow, and most commands do not need it
+
+    from lowser_lib.course.kernel import ThisInterpreter
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the output folder {output.parent}: {error}") from error
+    bar = {"desc": chapter.number, "leave": False} if settings.progress else False
+    try:
+        papermill.execute_notebook(
+            _literal(chapter.path),
+            _literal(output),
+            parameters={"PROFILE": settings.profile, "SEED": settings.seed},
+            kernel_name="python3",
+            language="python",
+            progress_bar=bar,
+            cwd=str(chapter.path.parent.absolute()),
+            kernel_manager_class=ThisInterpreter,
+        )
+    except papermill.PapermillExecutionError as error:
+        return _failure(output, error.ename, error.evalue)
+    except Exception as error:  # a dead kernel, a full disk: the next chapter may still run
+        return _failure(output, type(error).__name__, str(error))
+    return None
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which would otherwise fill in what stands in braces."""
+    return str(path.absolute()).replace("{", "{{").replace("}", "}}")
+
+
+def _failure(output: Path, error: str, message: str) -> Failure:
+    """Find the cell at which a partial notebook stopped."""
+    last, first_line = None, ""
+    number = 0
+    cells = read_notebook(output).cells if output.is_file() else []
+    for cell in cells:
+        tags = cell.metadata.get("tags", [])
+        # Cells that papermill put in are no cells of the source; a reader counts without them.
+        if "injected-parameters" in tags or "papermill-error-cell-tag" in tags:
+            continue
+        if cell.cell_type != "code":
+            continue
+        number += 1
+        state = cell.metadata.get("papermill", {})
+        if not state.get("start_time"):
+            continue
+        last = number
+        first_line = next((line for line in cell.source.splitlines() if line.strip()), "")
+        if state.get("exception"):
+            break
+    short = next((line for line in message.splitlines() if line.strip()), "").strip()
+    return Failure(last, first_line.strip(), error, short)
+
+
+def _record(
+    payload: records.Payload,
+    chapter: Chapter,
+    settings: RunSettings,
+    commit: dict[str, Any],
+    seconds: float,
+) -> records.RunRecord:
+    return records.RunRecord(
+        schema=records.SCHEMA,
+        chapter=chapter.number,
+        name=payload.name,
+        profile=settings.profile,
+        seed=settings.seed,
+        metrics=payload.metrics,
+        config=payload.config,
+        corpora=payload.corpora,
+        device=payload.device,
+        versions=versions(),
+        commit=commit,
+        seconds=seconds,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _earlier(settings: RunSettings, say: Callable[[str], None]) -> Report:
+    """The report to go on from: an earlier one of the same profile and seed, or an empty one."""
+    fresh = Report(settings.profile, settings.seed)
+    if not settings.resume or not settings.report_path.is_file():
+        return fresh
+    try:
+        earlier = report.load(settings.report_path)
+    except RunError as error:
+        say(f"starting anew: {error}")
+        return fresh
+    same = (earlier.profile, earlier.seed) == (settings.profile, settings.seed)
+    return earlier if same else fresh
+
+
+def _kept(result: ChapterResult | None, source: str, settings: RunSettings) -> ChapterResult | None:
+    """An earlier success, if notebook and records are still what it left."""
+    if result is None or result.status != "ok" or result.source != source:
+        return None
+    if not (settings.output / result.notebook).is_file():
+        return None
+    folder = settings.results / settings.profile
+    if not all((folder / f"{result.chapter}-{name}.json").is_file() for name in result.metrics):
+        return None
+    return replace(result, resumed=True)
+
+
+def _line(result: ChapterResult) -> str:
+    """One line of the account."""
+    mark = "[FAIL]" if result.failure else "[OK]  "
+    when = "kept from an earlier run" if result.resumed else f"{result.seconds:.1f} s"
+    line = f"{mark} {result.notebook}  {when}"
+    return f"{line}\n       {result.failure}" if result.failure else line

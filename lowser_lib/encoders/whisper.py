@@ -1,0 +1,348 @@
+"""The Whisper encoder, fitted to short clips of different lengths.
+
+OpenAI's encoder (Radford et al. 2023) always reads 30 s: shorter clips are padded, and most of the
+work is spent on silence. :class:`WhisperEncoder` uses the same modules and weights, but
+
+* crops the positions to the clip, as Gong et al. 2025 (arXiv 2506.02059) do;
+* hides padding wherever it could leak from one clip of a batch into another: before the first
+  convolution, between the two, and as keys of self-attention;
+* averages over a clip's own frames only.
+
+So a clip's embedding does not depend on what shares its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from whisper.model import AudioEncoder, ResidualAttentionBlock, sinusoids
+
+from lowser_lib.encoders import checkpoints
+from lowser_lib.encoders.checkpoints import Checkpoint, EncoderDimensions
+from lowser_lib.errors import CheckpointError
+
+#: The parts that can be frozen: the two convolutions; the positions; the transformer blocks with
+#: the normalisation behind them. All three together make a frozen probe.
+FREEZABLE = ("conv", "positions", "blocks")
+
+
+class WhisperEncoder(nn.Module):
+    """Log-mel spectrograms to frame states, and to one embedding a clip.
+
+    Attributes:
+        encoder: OpenAI's ``AudioEncoder``, so that weights have the names they have in OpenAI's
+            checkpoints (``encoder.conv1.weight``, ...).
+        dimension: width D of a state and of an embedding.
+        n_mels: mel bands of the input.
+        max_frames: longest input, in frames of 10 ms; 3000 are 30 s.
+        frozen: the names of the frozen parts.
+        pretrained: whether the weights were learned from speech.
+        description: one sentence that says where the weights come from.
+    """
+
+    def __init__(
+        self,
+        encoder: AudioEncoder,
+        freeze: Sequence[str] = ("conv", "positions"),
+        *,
+        pretrained: bool = False,
+        description: str = "a Whisper encoder of unknown origin",
+    ) -> None:
+        """Take over OpenAI's encoder with the weights it has.
+
+        Args:
+            encoder: openai-whisper's encoder; it is used, not copied.
+            freeze: parts that shall not be trained, from :data:`FREEZABLE`. The default is that of
+                Gong et al. 2025. Positions that are not frozen become a trained parameter.
+            pretrained: whether the weights were learned from speech.
+            description: where the weights come from.
+
+        Raises:
+            ValueError: ``freeze`` names an unknown part.
+        """
+        super().__init__()
+        if isinstance(freeze, str) or not set(freeze) <= set(FREEZABLE):
+            raise ValueError(f"freeze must be a tuple of names from {FREEZABLE}, not {freeze!r}")
+        self.encoder = encoder
+        self.dimension: int = encoder.conv2.out_channels
+        self.n_mels: int = encoder.conv1.in_channels
+        self.max_frames: int = 2 * len(encoder.positional_embedding)
+        self.pretrained = pretrained
+        self.description = description
+        self.frozen = tuple(part for part in FREEZABLE if part in freeze)
+        self._freeze()
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        freeze: Sequence[str] = ("conv", "positions"),
+        *,
+        seed: int = 0,
+        download_root: Path | None = None,
+        addresses: Mapping[str, str] | None = None,
+    ) -> WhisperEncoder:
+        """Load an encoder by name or from a file.
+
+        Args:
+            name_or_path: ``"nano"`` (comes with LowSER), an OpenAI name (``"small.en"``; fetched
+                once), or a checkpoint file in OpenAI's format.
+            freeze: parts that shall not be trained; see :class:`WhisperEncoder`.
+            seed: draws the weights of an encoder that has none yet.
+            download_root: folder for fetched checkpoints; see :func:`checkpoints.fetch`.
+            addresses: name -> URL; see :func:`checkpoints.fetch`.
+
+        Returns:
+            The encoder, float32, on the CPU.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, damaged, of another format, or could not
+                be fetched; the message says what to do.
+            ValueError: ``freeze`` names an unknown part.
+        """
+        checkpoint = checkpoints.read(name_or_path, download_root, addresses)
+        return cls.from_checkpoint(checkpoint, freeze, seed=seed)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        freeze: Sequence[str] = ("conv", "positions"),
+        *,
+        seed: int = 0,
+    ) -> WhisperEncoder:
+        """Build the encoder that a checkpoint describes; arguments as in :meth:`load`.
+
+        Raises:
+            CheckpointError: the weights do not fit the dimensions, or are not numbers.
+            ValueError: ``freeze`` names an unknown part.
+        """
+        if checkpoint.weights is None:
+            encoder = cls.random(checkpoint.dimensions, seed, freeze)
+            encoder.description = (
+                f"{checkpoint.description}; untrained: random weights (seed {seed})"
+            )
+            return encoder
+        audio_encoder = _unset_encoder(checkpoint.dimensions)
+        _copy_weights(audio_encoder, checkpoint)
+        return cls(audio_encoder, freeze, pretrained=True, description=checkpoint.description)
+
+    @classmethod
+    def random(
+        cls,
+        dimensions: str | EncoderDimensions,
+        seed: int,
+        freeze: Sequence[str] = ("conv", "positions"),
+    ) -> WhisperEncoder:
+        """Build an encoder with random weights: the yardstick of pre-training.
+
+        Args:
+            dimensions: the shape, or the name of an encoder that has it (``"small.en"``).
+            seed: fixes the weights; no other source of randomness is read or changed.
+            freeze: parts that shall not be trained; see :class:`WhisperEncoder`.
+
+        Raises:
+            ValueError: the name, or a part to freeze, is not known.
+        """
+        shape = f"{dimensions} shape" if isinstance(dimensions, str) else "own shape"
+        if isinstance(dimensions, str):
+            dimensions = checkpoints.dimensions_of(dimensions)
+        audio_encoder = _unset_encoder(dimensions)
+        _draw_weights(audio_encoder, torch.Generator().manual_seed(seed))
+        description = f"Whisper encoder, {shape}; untrained: random weights (seed {seed})"
+        return cls(audio_encoder, freeze, pretrained=False, description=description)
+
+    def forward(self, mel: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
+        """Frame states of a batch of clips.
+
+        Args:
+            mel: ``(B, n_mels, T)``, padded at the end to the longest clip; what the padding holds
+                does not matter. ``T`` is at most :attr:`max_frames`.
+            lengths: ``(B,)``, frames of each clip, 1 to ``T``; None: every clip has ``T``.
+
+        Returns:
+            ``(B, ceil(T / 2), D)``, one state every 20 ms; zero behind a clip's end.
+
+        Raises:
+            ValueError: a shape or length is wrong, or a clip is longer than :attr:`max_frames`.
+        """
+        padding = self._padding(mel, lengths)
+        states = self._stem(mel.to(self.encoder.conv1.weight.dtype), padding)
+        positions = self.encoder.positional_embedding[: states.shape[1]]  # cropped to the clip
+        states = states + positions
+
+        keys = None
+        if padding is not None:
+            padding = padding[:, ::2]  # state j covers frames 2j and 2j + 1: it is padding if 2j is
+            keys = ~padding[:, None, None, :]  # (B, heads, queries, keys): True may be looked at
+        for block in self.encoder.blocks:
+            states = _transformer_block(block, states, keys)
+        states = self.encoder.ln_post(states)
+        return states if padding is None else states.masked_fill(padding[:, :, None], 0.0)
+
+    def embed(self, mel: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
+        """One embedding a clip: the average of its own frame states.
+
+        Args:
+            mel: as in :meth:`forward`.
+            lengths: as in :meth:`forward`.
+
+        Returns:
+            ``(B, D)``.
+        """
+        states: Tensor = self(mel, lengths)
+        if lengths is None:
+            lengths = [mel.shape[-1]] * len(mel)
+        counts = (torch.as_tensor(lengths, device=states.device) + 1) // 2
+        # States behind a clip's end are zero, so the sum runs over the clip alone.
+        return (states.sum(dim=1, dtype=torch.float32) / counts[:, None]).to(states.dtype)
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """The parameters that are not frozen, in a fixed order, for the optimiser."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def extra_repr(self) -> str:
+        """Show origin and frozen parts when the module is printed."""
+        return f"{self.description}, frozen={self.frozen}"
+
+    def _stem(self, mel: Tensor, padding: Tensor | None) -> Tensor:
+        """Two convolutions, ``(B, n_mels, T)`` to ``(B, ceil(T / 2), D)``.
+
+        Each looks one frame ahead. A clip by itself finds zeros behind its end there, so in a
+        batch it must find zeros, too; after the first convolution padding is no longer zero.
+        """
+        if padding is not None:
+            mel = mel.masked_fill(padding[:, None, :], 0.0)
+        states = F.gelu(self.encoder.conv1(mel))
+        if padding is not None:
+            states = states.masked_fill(padding[:, None, :], 0.0)
+        return F.gelu(self.encoder.conv2(states)).transpose(1, 2)
+
+    def _padding(self, mel: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
+        """Where a batch is padding, ``(B, T)`` bool; None when it is nowhere (no mask needed)."""
+        if mel.ndim != 3 or mel.shape[1] != self.n_mels or 0 in mel.shape:
+            raise ValueError(
+                f"mel must have shape (clips, {self.n_mels}, frames), not {tuple(mel.shape)}"
+            )
+        frames = mel.shape[-1]
+        if frames > self.max_frames:
+            raise ValueError(
+                f"a clip of {frames} frames ({frames / 100:.2f} s) is too long: this encoder has "
+                f"positions for {self.max_frames} ({self.max_frames / 100:.2f} s); cut it, or keep "
+                "long clips out of the manifest"
+            )
+        if lengths is None:
+            return None
+        ends = torch.as_tensor(lengths)
+        if ends.shape != mel.shape[:1] or ends.is_floating_point():
+            raise ValueError(f"lengths must hold {len(mel)} whole numbers, not {lengths!r}")
+        values = ends.tolist()  # one transfer, should they lie on a GPU
+        if min(values) < 1 or max(values) > frames:
+            raise ValueError(f"lengths must lie between 1 and {frames} frames, not {values}")
+        if min(values) == frames:
+            return None
+        return torch.arange(frames, device=mel.device) >= ends.to(mel.device)[:, None]
+
+    def _freeze(self) -> None:
+        """Take the frozen parts out of training, and the positions, unless frozen, into it."""
+        if "conv" in self.frozen:
+            self.encoder.conv1.requires_grad_(False)
+            self.encoder.conv2.requires_grad_(False)
+        if "blocks" in self.frozen:
+            self.encoder.blocks.requires_grad_(False)
+            self.encoder.ln_post.requires_grad_(False)
+        if "positions" not in self.frozen:
+            positions = self.encoder.positional_embedding  # OpenAI's is a constant (a buffer)
+            del self.encoder.positional_embedding
+            self.encoder.positional_embedding = nn.Parameter(positions.clone())
+
+
+def _transformer_block(
+    block: ResidualAttentionBlock, states: Tensor, keys: Tensor | None
+) -> Tensor:
+    """OpenAI's transformer block with a mask: attention and perceptron, each added to its input.
+
+    Whisper's own block has no way to hide padding, because its encoder never sees any.
+
+    Args:
+        block: the block; its layers are used as they are.
+        states: ``(B, T', D)``.
+        keys: bool, broadcast to ``(B, heads, T', T')``: True where a key may be looked at; None:
+            everywhere.
+
+    Returns:
+        ``(B, T', D)``.
+    """
+    attention, heads = block.attn, block.attn.n_head
+    normalised = block.attn_ln(states)
+    query, key, value = (
+        project(normalised).unflatten(-1, (heads, -1)).transpose(1, 2)
+        for project in (attention.query, attention.key, attention.value)
+    )
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
+    states = states + attention.out(mixed.transpose(1, 2).flatten(-2))
+    return states + block.mlp(block.mlp_ln(states))
+
+
+def _unset_encoder(dimensions: EncoderDimensions) -> AudioEncoder:
+    """OpenAI's encoder with its positions set and its weights still to be filled in."""
+    with torch.device("meta"):  # shapes only: drawing weights that are replaced would waste time
+        encoder = AudioEncoder(
+            dimensions.n_mels,
+            dimensions.n_audio_ctx,
+            dimensions.n_audio_state,
+            dimensions.n_audio_head,
+            dimensions.n_audio_layer,
+        )
+    encoder = encoder.to_empty(device="cpu")
+    encoder.positional_embedding.copy_(sinusoids(dimensions.n_audio_ctx, dimensions.n_audio_state))
+    return encoder
+
+
+def _draw_weights(encoder: AudioEncoder, generator: torch.Generator) -> None:
+    """Fill in random weights, distributed as openai-whisper's own are before training.
+
+    These are PyTorch's defaults: uniform within 1 / sqrt(inputs) for linear layers and
+    convolutions, weights and biases alike; normalisations start as ones and zeros.
+    """
+    for module in encoder.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            bound = module.weight[0].numel() ** -0.5
+            for parameter in module.parameters(recurse=False):
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        elif isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
+
+
+def _copy_weights(encoder: AudioEncoder, checkpoint: Checkpoint) -> None:
+    """Copy a checkpoint's weights into the encoder, converted to float32.
+
+    Raises:
+        CheckpointError: a weight is missing, unknown, of the wrong shape, or not a number.
+    """
+    given = dict(checkpoint.weights or {})
+    target = {checkpoints.PREFIX + name: tensor for name, tensor in encoder.state_dict().items()}
+    positions = checkpoints.PREFIX + "positional_embedding"
+    given.setdefault(positions, target[positions])
+    problems = [f"{name} is missing" for name in sorted(target.keys() - given.keys())]
+    problems += [f"{name} is unknown" for name in sorted(given.keys() - target.keys())]
+    for name in sorted(target.keys() & given.keys()):
+        weight, wanted = given[name], tuple(target[name].shape)
+        if not isinstance(weight, Tensor) or tuple(weight.shape) != wanted:
+            found = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+            problems.append(f"{name} is {found}, not {wanted}")
+        elif not weight.is_floating_point() or not bool(torch.isfinite(weight).all()):
+            problems.append(f"{name} holds values that are not numbers")
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"{checkpoint.source}: does not fit a Whisper encoder of its own dimensions: "
+            f"{'; '.join(problems[:3])}{more}. The file is damaged: fetch it again"
+        )
+    with torch.no_grad():
+        for name, tensor in target.items():
+            tensor.copy_(given[name])

@@ -1,0 +1,85 @@
+"""A trained model's answers for a whole data set, in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from lowser_lib.errors import TrainingError
+from lowser_lib.methods.baseline import EmotionClassifier, Encoder
+from lowser_lib.sampling import Batch, Clips
+
+
+def predict(
+    model: EmotionClassifier, dataset: Clips, batch_size: int = 64, fabric: Fabric | None = None
+) -> np.ndarray:
+    """Probabilities of the emotions for every clip, in the order of the data set.
+
+    Args:
+        model: the classifier, on any device; its mode and weights stay as they are.
+        dataset: the clips; labels are not read.
+        batch_size: clips a batch.
+        fabric: applies its precision (bf16 on a GPU); None takes the precision of the weights.
+
+    Returns:
+        float64 ``(N, n_classes)``; each row sums to 1.
+
+    Raises:
+        TrainingError: the data set is empty.
+    """
+    logits = _map_clips(lambda b: model(b.inputs, b.lengths), model, dataset, batch_size, fabric)
+    return logits.double().softmax(dim=-1).numpy()
+
+
+def embed(
+    encoder: Encoder, dataset: Clips, batch_size: int = 64, fabric: Fabric | None = None
+) -> Tensor:
+    """Embeddings of all clips, in the order of the data set, without gradients.
+
+    Args:
+        encoder: anything with ``embed(mel, lengths)``; a :class:`torch.nn.Module`.
+        dataset: the clips; labels are not read.
+        batch_size: clips a batch.
+        fabric: as in :func:`predict`.
+
+    Returns:
+        ``(N, D)`` on the CPU, in the encoder's precision.
+
+    Raises:
+        TrainingError: the data set is empty.
+    """
+    module = cast(nn.Module, encoder)
+    return _map_clips(
+        lambda b: encoder.embed(b.inputs, b.lengths), module, dataset, batch_size, fabric
+    )
+
+
+def _map_clips(
+    compute: Callable[[Batch], Tensor],
+    module: nn.Module,
+    dataset: Clips,
+    batch_size: int,
+    fabric: Fabric | None,
+) -> Tensor:
+    """Apply a function to all clips, similar lengths together, and restore their order."""
+    if len(dataset) == 0:
+        raise TrainingError("there is nothing to compute: the data set is empty")
+    weight = next(module.parameters())
+    was_training = module.training
+    module.eval()
+    order = torch.argsort(dataset.lengths, stable=True)
+    outputs = []
+    with torch.no_grad(), fabric.autocast() if fabric is not None else nullcontext():
+        for indices in order.split(batch_size):
+            batch = dataset.collate([dataset[index] for index in indices.tolist()])
+            inputs = batch.inputs.to(weight.device, weight.dtype)
+            lengths = batch.lengths.to(weight.device)
+            outputs.append(compute(Batch(inputs, lengths, batch.labels)).cpu())
+    module.train(was_training)
+    return torch.cat(outputs)[torch.argsort(order)]

@@ -1,0 +1,163 @@
+"""The state of a training run: its history, its best weights, and the file they survive in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from lowser_lib.errors import CheckpointError
+
+
+class Stateful(Protocol):
+    """A part of a run that can be stored: a model, an optimizer, a schedule, a loader."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Take over what :meth:`state_dict` gave."""
+
+
+@dataclass
+class History:
+    """What happened in each epoch.
+
+    Attributes:
+        rows: one an epoch: ``epoch`` (from 1), ``loss`` and the recipe's other losses (means over
+            the steps), ``learning_rate`` (of the recipe's first group, at the last step), and
+            ``score``, where validation took place.
+        best_epoch: the epoch whose weights were kept; None without validation: the last one's were.
+        stopped_early: whether patience ran out.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int | None = None
+    stopped_early: bool = False
+
+    def __getitem__(self, column: str) -> list[float]:
+        return [row[column] for row in self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def table(self) -> pd.DataFrame:
+        """The rows as a table, indexed by epoch."""
+        return pd.DataFrame(self.rows).astype({"epoch": int}).set_index("epoch")
+
+
+class RunState:
+    """All that a stopped run needs to go on as if nothing had happened.
+
+    Attributes:
+        seed: what all randomness of the run follows from, together with the epoch.
+        epoch: how many epochs are finished.
+        history: what happened in them.
+        best: weights of the best epoch, on the CPU; None before the first validation.
+    """
+
+    def __init__(
+        self, parts: Mapping[str, Stateful], model: nn.Module, settings: dict[str, Any], seed: int
+    ) -> None:
+        """Begin at epoch 0.
+
+        Args:
+            parts: by name, everything with a state of its own, the model among them.
+            model: the model whose best weights are kept.
+            settings: plain values that must be the same when the run is resumed.
+            seed: the run's seed.
+        """
+        self.parts, self.model, self.settings, self.seed = dict(parts), model, settings, seed
+        self.epoch = 0
+        self.history = History()
+        self.best: dict[str, Tensor] | None = None
+
+    def finish_epoch(self, row: dict[str, float], patience: int | None) -> None:
+        """Note an epoch down, keep its weights if they are the best so far, and count patience.
+
+        Args:
+            row: see :class:`History`.
+            patience: epochs without a better score before the run stops early; None: never. Of
+                equal scores the first counts: fewer epochs have had less chance to overfit.
+        """
+        self.epoch += 1
+        history = self.history
+        history.rows.append(row)
+        if "score" not in row:
+            return
+        if history.best_epoch is None or row["score"] > history["score"][history.best_epoch - 1]:
+            history.best_epoch = self.epoch
+            weights = self.model.state_dict()
+            self.best = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        elif patience is not None:
+            history.stopped_early = self.epoch - history.best_epoch >= patience
+
+    def restore_best(self) -> None:
+        """Give the model the weights of its best epoch, where there was validation."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; the file is always whole, the old one or the new one.
+
+        Raises:
+            CheckpointError: it cannot be written; what was there stays.
+        """
+        state = {
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
+            "settings": self.settings,
+            "seed": self.seed,
+            "epoch": self.epoch,
+            "history": asdict(self.history),
+            "best": self.best,
+        }
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, temporary)
+            temporary.replace(path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            temporary.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"cannot write the checkpoint {path}: {error}; free some space or choose another "
+                "folder"
+            ) from error
+
+    def load(self, path: Path) -> None:
+        """Go on where a checkpoint was written.
+
+        Raises:
+            CheckpointError: the file is damaged, is something else, or comes from a run with other
+                settings or another model.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            parts, settings = state["parts"], state["settings"]
+        except Exception as error:  # a damaged file can fail in many ways
+            raise CheckpointError(
+                f"{path} cannot be read as the checkpoint of a training run ({error!r:.200}); "
+                "delete it and train again"
+            ) from error
+        other = {**self.settings, **settings}
+        differing = [name for name in other if settings.get(name) != self.settings.get(name)]
+        if differing:
+            raise CheckpointError(
+                f"{path} comes from a run with other settings ({', '.join(differing)}); use the "
+                "same, or delete it and train again"
+            )
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(parts[name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{path} does not fit the model ({error}); build the same model, or delete it and "
+                "train again"
+            ) from error
+        self.seed, self.epoch, self.best = state["seed"], state["epoch"], state["best"]
+        self.history = History(**state["history"])

@@ -1,0 +1,240 @@
+"""Exercise checks: they accept a right answer, wait politely for a stub, and hint at mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from lowser_lib.course.checks import chapter_00, chapter_01, chapter_03, framework
+
+Capture = pytest.CaptureFixture[str]
+
+
+# Right answers, as a learner might write them.
+
+
+def parse(name: str) -> tuple[str, str]:
+    parts = name.removesuffix(".wav").split("-")
+    emotion = {"01": "neutral", "03": "happy", "04": "sad", "05": "angry"}[parts[2]]
+    return emotion, "female" if int(parts[6]) % 2 == 0 else "male"
+
+
+def uar(confusion: np.ndarray) -> float:
+    return float(np.mean(np.diag(confusion) / confusion.sum(axis=1)))
+
+
+def merge(label: str) -> str | None:
+    label = {"excited": "happy"}.get(label, label)
+    return label if label in ("angry", "happy", "neutral", "sad") else None
+
+
+def split(clips: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    speakers = np.random.default_rng(seed).permutation(sorted(clips["speaker"].unique()))
+    held_out = clips["speaker"].isin(speakers[:2])
+    return clips[~held_out], clips[held_out]
+
+
+def budget(clips: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
+    return clips.groupby("emotion").sample(n=per_class, random_state=seed)
+
+
+def crop(positions: Tensor, n_frames: int) -> Tensor:
+    return positions[: (n_frames + 1) // 2]
+
+
+def masked_mean(states: Tensor, lengths: Tensor) -> Tensor:
+    valid = torch.arange(states.shape[1]) < lengths[:, None]
+    return (states * valid[..., None]).sum(dim=1) / lengths[:, None]
+
+
+def resample(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    names = np.unique(speakers)
+    drawn = generator.choice(names, size=len(names))
+    return np.concatenate([np.flatnonzero(speakers == name) for name in drawn])
+
+
+CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
+    (chapter_00.check_parse_ravdess, parse),
+    (chapter_00.check_uar, uar),
+    (chapter_01.check_merge_labels, merge),
+    (chapter_01.check_no_shared_speaker, split),
+    (chapter_01.check_label_budget, budget),
+    (chapter_03.check_crop_positions, crop),
+    (chapter_03.check_masked_mean, masked_mean),
+    (chapter_03.check_bootstrap_speakers, resample),
+]
+NAMES = [check.__name__ for check, _ in CHECKS]
+
+
+def test_every_check_of_every_chapter_is_tested() -> None:
+    modules = (chapter_00, chapter_01, chapter_03)
+    offered = {name for module in modules for name in vars(module) if name.startswith("check_")}
+    assert offered == set(NAMES)
+
+
+@pytest.mark.parametrize(("check", "solution"), CHECKS, ids=NAMES)
+def test_right_answers_are_accepted(
+    check: Callable[..., None], solution: Callable[..., Any], capsys: Capture
+) -> None:
+    check(solution)
+    out = capsys.readouterr().out
+    assert out.startswith("Solved: ")
+    assert out.count("\n") == 1
+
+
+def left_open(*_arguments: Any) -> Any: ...
+
+
+def left_none(*_arguments: Any) -> None:
+    return None
+
+
+def left_ellipsis(*_arguments: Any) -> Any:
+    return ...
+
+
+def left_raising(*_arguments: Any) -> Any:
+    raise NotImplementedError
+
+
+def broken(*_arguments: Any) -> Any:
+    raise KeyError("no\nsuch key")
+
+
+@pytest.mark.parametrize("check", [check for check, _ in CHECKS], ids=NAMES)
+def test_stubs_are_awaited_politely(check: Callable[..., None], capsys: Capture) -> None:
+    for stub in (left_open, left_none, left_ellipsis, left_raising):
+        check(stub)
+        out = capsys.readouterr().out
+        assert out == f"Not yet: {stub.__name__} gives nothing back; write it, then run this " \
+                      "cell again.\n"  # fmt: skip
+
+
+@pytest.mark.parametrize("check", [check for check, _ in CHECKS], ids=NAMES)
+def test_mistakes_become_hints_not_tracebacks(check: Callable[..., None], capsys: Capture) -> None:
+    for answer in (broken, lambda *_: "nonsense", lambda *_: np.zeros(7), lambda: 1, "no function"):
+        check(answer)
+        captured = capsys.readouterr()
+        assert captured.out.startswith("Not yet: ")
+        assert captured.out.count("\n") == 1
+        assert captured.err == ""
+
+
+def whole_table_split(clips: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    held_out = clips.sample(frac=0.3, random_state=seed)
+    return clips.drop(held_out.index), held_out
+
+
+def plain_mean(states: Tensor, lengths: Tensor) -> Tensor:
+    return states.mean(dim=1)
+
+
+def zeroed_mean(states: Tensor, lengths: Tensor) -> Tensor:
+    valid = torch.arange(states.shape[1]) < lengths[:, None]
+    return (states * valid[..., None]).mean(dim=1)
+
+
+def clip_bootstrap(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    return generator.integers(0, len(speakers), size=len(speakers))
+
+
+def rng_free(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    return resample(speakers, np.random.default_rng(1))
+
+
+WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
+    (chapter_00.check_parse_ravdess, lambda n: parse(n)[0], "pair"),
+    (
+        chapter_00.check_parse_ravdess,
+        lambda n: (parse(n)[0], "male" if parse(n)[1] == "female" else "female"),
+        "even numbers are female",
+    ),
+    (chapter_00.check_parse_ravdess, lambda n: ("angry", parse(n)[1]), "third number"),
+    (chapter_00.check_uar, lambda c: np.trace(c) / c.sum(), "accuracy"),
+    (chapter_00.check_uar, lambda c: np.mean(np.diag(c) / np.maximum(c.sum(0), 1)), "columns"),
+    (chapter_00.check_uar, lambda c: np.diag(c) / c.sum(axis=1), "shape should be ()"),
+    (chapter_01.check_merge_labels, lambda w: w if w != "excited" else "happy", "give None"),
+    (
+        chapter_01.check_merge_labels,
+        lambda w: w if w in ("angry", "happy", "neutral", "sad") else None,
+        "'excited' the answer is 'happy'",
+    ),
+    (chapter_01.check_no_shared_speaker, whole_table_split, "speaks in both parts"),
+    (chapter_01.check_no_shared_speaker, lambda c, s: split(c, 0), "one and the same split"),
+    (chapter_01.check_no_shared_speaker, lambda c, s: (c, c[:0]), "empty"),
+    (
+        chapter_01.check_no_shared_speaker,
+        lambda c, s: (split(c, s)[0][3:], split(c, s)[1]),
+        "48 clips went in, 45 came out",
+    ),
+    (chapter_01.check_label_budget, lambda c, k, s: c.sample(n=k, random_state=s), "is 12"),
+    (
+        chapter_01.check_label_budget,
+        lambda c, k, s: c.sort_values("emotion").head(4 * k),
+        "counted by emotion",
+    ),
+    (
+        chapter_01.check_label_budget,
+        lambda c, k, s: c.groupby("emotion").sample(n=k, random_state=s, replace=True),
+        "twice",
+    ),
+    (chapter_01.check_label_budget, lambda c, k, s: budget(c, k, 0), "every seed"),
+    (
+        chapter_01.check_label_budget,
+        lambda c, k, s: c.groupby("emotion", dropna=False).sample(n=k, random_state=s),
+        "unlabelled clips were drawn",
+    ),
+    (chapter_03.check_crop_positions, lambda p, n: p[:n], "stride 2"),
+    (chapter_03.check_crop_positions, lambda p, n: p[: n // 2], "rounds up"),
+    (chapter_03.check_crop_positions, lambda p, n: p[-((n + 1) // 2) :], "take the first"),
+    (chapter_03.check_masked_mean, plain_mean, "averages the padding too"),
+    (chapter_03.check_masked_mean, zeroed_mean, "divide by the clip's own length"),
+    (chapter_03.check_bootstrap_speakers, clip_bootstrap, "came in part"),
+    (
+        chapter_03.check_bootstrap_speakers,
+        lambda s, g: g.permutation(len(s)),
+        "no speaker ever comes twice",
+    ),
+    (chapter_03.check_bootstrap_speakers, rng_free, "same draw"),
+    (
+        chapter_03.check_bootstrap_speakers,
+        lambda s, g: np.flatnonzero(s == g.choice(np.unique(s))),
+        "draw 3; yours drew 1",
+    ),
+    (chapter_03.check_bootstrap_speakers, lambda s, g: s, "flat array of whole numbers"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
+def test_typical_mistakes_get_their_hint(
+    check: Callable[..., None], answer: Callable[..., Any], hint: str, capsys: Capture
+) -> None:
+    check(answer)
+    out = capsys.readouterr().out
+    assert out.startswith("Not yet: ")
+    assert hint in out
+
+
+def test_learners_cannot_spoil_the_case(capsys: Capture) -> None:
+    def spoiling(states: Tensor, lengths: Tensor) -> Tensor:
+        answer = masked_mean(states, lengths)
+        states.zero_()
+        return answer
+
+    chapter_03.check_masked_mean(spoiling)
+    assert capsys.readouterr().out.startswith("Solved")
+
+
+def test_expectations() -> None:
+    assert framework.expect_shape(np.zeros((2, 3)), (2, 3)) is None
+    assert framework.expect_close(torch.tensor(0.5), 0.5, "for one") is None
+    assert framework.expect_equal(np.zeros(3), 1, "for one") is not None
+    assert framework.expect_close("word", 0.5, "for one") is not None
+    hint = framework.expect_close(0.25, 0.5, "for two equal clips")
+    assert hint == "for two equal clips the answer is 0.5, yours is 0.25."

@@ -1,0 +1,111 @@
+"""The book's pages: complete, consistent, and built without a warning."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from lowser_lib import corpora
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "book"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def read(name: str) -> str:
+    return (BOOK / name).read_text(encoding="utf-8")
+
+
+def contents() -> list[str]:
+    """Files of the table of contents, in order, without endings."""
+    toc = yaml.safe_load(read("_toc.yml"))
+    return [toc["root"], *(one["file"] for part in toc["parts"] for one in part["chapters"])]
+
+
+def prose() -> dict[str, str]:
+    """Text of each page and of each notebook's text cells."""
+    pages = {path.name: path.read_text(encoding="utf-8") for path in BOOK.glob("*.md")}
+    for path in NOTEBOOKS:
+        cells = nbformat.read(str(path), as_version=4).cells
+        pages[path.name] = "\n".join(one.source for one in cells if one.cell_type == "markdown")
+    return pages
+
+
+def glossary_terms() -> list[str]:
+    block = read("glossary.md").split("```{glossary}")[1].split("```")[0]
+    return re.findall(r"^(\S.*)$", block, flags=re.MULTILINE)
+
+
+def bibliography_keys() -> list[str]:
+    return re.findall(r"^@\w+\{([^,]+),", read("references.bib"), flags=re.MULTILINE)
+
+
+def test_contents_hold_every_page_and_every_notebook() -> None:
+    listed = contents()
+    assert len(listed) == len(set(listed))
+    pages = {path.stem for path in BOOK.glob("*.md")}
+    notebooks = {f"notebooks/{path.stem}" for path in NOTEBOOKS}
+    assert set(listed) == pages | notebooks
+
+
+def test_glossary_is_sorted_without_doubles() -> None:
+    terms = glossary_terms()
+    assert terms == sorted(set(terms), key=str.casefold)
+    assert len(terms) > 40
+
+
+def test_terms_used_are_in_the_glossary() -> None:
+    known = {term.casefold() for term in glossary_terms()}
+    for name, text in prose().items():
+        for used in re.findall(r"\{term\}`([^`]+)`", text):
+            target = re.sub(r".*<(.+)>", r"\1", used, flags=re.DOTALL)
+            assert " ".join(target.split()).casefold() in known, f"{name}: {used}"
+
+
+def test_citations_are_in_the_bibliography() -> None:
+    keys = bibliography_keys()
+    assert not [key for key, count in Counter(keys).items() if count > 1]
+    for name, text in prose().items():
+        for used in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text):
+            assert {key.strip() for key in used.split(",")} <= set(keys), f"{name}: {used}"
+
+
+def test_data_cards_page_says_what_the_cards_say() -> None:
+    make_pages = runpy.run_path(str(BOOK / "make_pages.py"))
+    text = make_pages["page"](corpora.get(name).card for name in corpora.names())
+    assert read("data_cards.md") == text, "run `make book`"
+    for name in corpora.names():
+        assert f"### {name}\n" in text
+
+
+def test_map_is_drawn_by_its_script(tmp_path: Path) -> None:
+    drawn = tmp_path / "map.png"
+    runpy.run_path(str(BOOK / "images" / "make_map.py"))["draw"](drawn)
+    assert drawn.stat().st_size > 20_000
+
+
+@pytest.mark.slow
+def test_book_builds_without_a_warning(tmp_path: Path) -> None:
+    source = tmp_path / "book"
+    shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns("_build", "notebooks"))
+    shutil.copytree(ROOT / "notebooks", source / "notebooks")
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", source]
+    answer = subprocess.run(
+        [*map(str, command), "--all", "-n", "-W", "--keep-going"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, (answer.stdout + answer.stderr)[-3000:]
+    page = (source / "_build" / "html" / "glossary.html").read_text(encoding="utf-8")
+    assert 'id="term-macro-F1"' in page

@@ -1,0 +1,278 @@
+"""Figures: what they say, that they are small, and that they leave matplotlib alone."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import librosa
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lowser_lib import plots
+from lowser_lib.corpora.base import EMOTIONS, GENDERS
+from lowser_lib.evaluation import Interval, confusion
+from lowser_lib.plot_style import GROUP_COLOURS, STYLE, CourseFigure, colours_for, text_colour
+from lowser_lib.plots import _band_of
+
+NAN = float("nan")
+
+
+def manifest() -> pd.DataFrame:
+    """A small table with the columns that figures read; emodb has unlabelled clips."""
+    rows = [
+        (corpus, language, f"{corpus}/{speaker}", emotion, 1 + 0.5 * speaker)
+        for corpus, language in (("emodb", "de"), ("urdu", "ur"))
+        for speaker in range(4)
+        for emotion in (*EMOTIONS, None)[: 5 if corpus == "emodb" else 4]
+    ]
+    return pd.DataFrame(rows, columns=["corpus", "language", "speaker", "emotion", "duration"])
+
+
+def mel(frames: int = 50) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (80, frames)).astype(np.float32)
+
+
+def skew() -> pd.DataFrame:
+    index = pd.MultiIndex.from_tuples([("urdu", "female"), ("urdu", "male")])
+    columns = pd.Index([*EMOTIONS, "none"], name="emotion")
+    return pd.DataFrame([[0, 46, 4, 6, 0], [100, 54, 96, 94, 0]], index, columns)
+
+
+class MadeUpHistory:
+    best_epoch: int | None = 2
+
+    def table(self) -> pd.DataFrame:
+        epochs = pd.Index([1, 2, 3], name="epoch")
+        columns = {"loss": [2.0, 1, 0.5], "learning_rate": 0.1, "score": [0.3, 0.5, 0.4]}
+        return pd.DataFrame(columns, index=epochs)
+
+
+RESULTS = [
+    {"method": "majority", "corpus": "urdu", **asdict(Interval(0.1, 0.1, 0.1, 29))},
+    {"method": "SVM", "corpus": "urdu", **asdict(Interval(0.33, 0.25, 0.41, 29))},
+    {"method": "SVM", "corpus": "bangla", **asdict(Interval(0.3, NAN, NAN, 1))},
+]
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "waveform_and_mel": lambda: plots.waveform_and_mel(
+        np.sin(np.arange(8000) / 20), mel(), "a tone"
+    ),
+    "emotion_grid": lambda: plots.emotion_grid({name: mel(40) for name in EMOTIONS}, "a sentence"),
+    "class_counts": lambda: plots.class_counts(manifest()),
+    "skew_heatmap": lambda: plots.skew_heatmap(skew(), "URDU"),
+    "durations": lambda: plots.durations(manifest()),
+    "fold_balance": lambda: plots.fold_balance([(manifest(), manifest().dropna())] * 3),
+    "confusion_matrix": lambda: plots.confusion_matrix(
+        confusion(list(EMOTIONS) * 2, list(EMOTIONS) + ["sad"] * 4, EMOTIONS), "made up"
+    ),
+    "interval_plot": lambda: plots.interval_plot(RESULTS, chance=0.25),
+    "learning_curve": lambda: plots.learning_curve(MadeUpHistory()),
+    "embedding_scatter": lambda: plots.embedding_scatter(
+        np.random.default_rng(0).normal(size=(40, 2)), list(EMOTIONS) * 10, "t-SNE"
+    ),
+}
+
+
+def to_png(figure: Figure) -> bytes:
+    assert isinstance(figure, CourseFigure)
+    return figure.to_png()
+
+
+def texts(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_small_labelled_and_drawn_the_same_twice(name: str) -> None:
+    figure = FIGURES[name]()
+    png = to_png(figure)
+    assert 2_000 < len(png) < 80_000
+    assert to_png(FIGURES[name]()) == png
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.width == pytest.approx(figure.get_figwidth() * figure.dpi, abs=1)
+        assert image.width <= 1200
+    labels = [figure.get_supxlabel()]
+    labels += [ax.get_xlabel() for ax in figure.axes] + [ax.get_ylabel() for ax in figure.axes]
+    assert any(labels)
+
+
+def test_matplotlib_settings_neither_matter_nor_change() -> None:
+    plain = to_png(FIGURES["confusion_matrix"]())
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.bbox": "tight"}):
+        before = dict(mpl.rcParams)
+        assert to_png(FIGURES["confusion_matrix"]()) == plain
+        assert dict(mpl.rcParams) == before
+
+
+def test_pyplot_is_not_loaded() -> None:
+    code = (
+        "import sys; from lowser_lib import plots; plots.panels();"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_notebook_shows_a_png_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("IPython.display.display", lambda *data, **_: shown.append(data))
+    figure = plots.confusion_matrix(confusion(["sad"], ["sad"], EMOTIONS))
+    assert isinstance(figure, CourseFigure)
+    figure._ipython_display_()
+    assert len(shown) == 1
+    assert shown[0][0]["image/png"] == to_png(figure)
+
+
+def test_axes_of_panels_are_drawn_into() -> None:
+    figure, axes = plots.panels(1, 2, 7, 3)
+    table = confusion(["sad"], ["sad"], EMOTIONS)
+    assert plots.confusion_matrix(table, "left", ax=axes[0, 0]) is figure
+    assert plots.skew_heatmap(skew(), "right", ax=axes[0, 1]) is figure
+    assert [ax.get_title(loc="left") for ax in axes[0]] == ["left", "right"]
+
+
+def test_confusion_matrix_says_shares_and_counts() -> None:
+    table = confusion(["sad", "sad", "sad", "happy"], ["sad", "sad", "happy", "happy"], EMOTIONS)
+    (ax,) = plots.confusion_matrix(table).axes
+    cells = np.array(texts(ax)).reshape(4, 4)
+    assert cells[3, 3] == "67%\n2"
+    assert cells[3, 1] == "33%\n1"
+    assert (cells[0] == "–").all()  # nobody is angry: no share to speak of
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("prediction", "truth")
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    assert rows == list(EMOTIONS)
+    assert ax.yaxis_inverted()  # first row on top
+
+
+def test_skew_heatmap_marks_the_emotion_that_a_group_lacks() -> None:
+    (ax,) = plots.skew_heatmap(skew()).axes
+    bold = [text for text in ax.texts if text.get_fontweight() == "bold"]
+    assert [text.get_position() for text in bold] == [(0, 0)]  # angry women, and nothing else
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["urdu · female", "urdu · male"]
+
+
+def test_interval_plot_draws_what_is_known() -> None:
+    figure = plots.interval_plot(RESULTS, chance={"urdu": 0.25})
+    urdu, bangla = figure.axes
+    assert (urdu.get_title(loc="left"), bangla.get_title(loc="left")) == ("urdu", "bangla")
+    assert texts(urdu) == ["chance"]
+    assert texts(bangla) == []
+    bars = [line for line in urdu.lines if line.get_linewidth() == 2.5]
+    ends = [np.asarray(bar.get_xdata()).tolist() for bar in bars]
+    assert ends == [[0.1, 0.1], [0.25, 0.41]]
+    (marker,) = bangla.lines
+    assert marker.get_markerfacecolor() == "white"
+    assert "not estimable" in figure.get_supxlabel()
+    assert "not estimable" not in plots.interval_plot(RESULTS[:2]).get_supxlabel()
+
+
+def test_class_counts_are_the_lengths_of_the_bars() -> None:
+    (ax,) = plots.class_counts(manifest()).axes
+    widths = {
+        str(bars.get_label()): [patch.get_width() for patch in bars] for bars in ax.containers
+    }
+    assert widths == {**{name: [4, 4] for name in EMOTIONS}, "none": [4, 0]}
+
+
+def test_fold_balance_counts_speakers() -> None:
+    test = manifest().dropna()
+    (ax,) = plots.fold_balance([(test, test), (test, test[test["corpus"] == "urdu"])]).axes
+    speakers = [text for text in texts(ax) if "speakers" in text]
+    assert speakers == ["8 speakers", "4 speakers"]
+
+
+def test_durations_say_the_median() -> None:
+    (ax,) = plots.durations(manifest()).axes
+    assert texts(ax) == ["median 1.8 s", "median 1.8 s"]
+
+
+def test_learning_curve_marks_the_epoch_kept() -> None:
+    left, right = plots.learning_curve(MadeUpHistory()).axes
+    assert len(left.lines) == 1  # the learning rate is no loss
+    assert texts(right) == ["kept"]
+    assert right.lines[-1].get_xdata() == [2]
+
+    class WithoutValidation(MadeUpHistory):
+        best_epoch: int | None = None
+
+        def table(self) -> pd.DataFrame:
+            return super().table().drop(columns="score").assign(byol_loss=[1.0, 1, 1])
+
+    (only,) = plots.learning_curve(WithoutValidation()).axes
+    assert len(only.lines) == 2
+
+
+def test_frequencies_lie_where_librosa_puts_them() -> None:
+    corners = librosa.mel_frequencies(82, fmin=0, fmax=8000)
+    for band in (0, 10, 40, 79):
+        assert _band_of(float(corners[band + 1]), 80) == pytest.approx(band + 0.5)
+    assert (_band_of(0, 80), _band_of(8000, 80)) == (0, 80)
+
+
+def test_waveform_of_one_sample_and_silence_can_be_drawn() -> None:
+    for samples in (1, 8000):
+        assert to_png(plots.waveform_and_mel(np.zeros(samples), np.zeros((80, 1))))
+
+
+def test_groups_have_their_own_colours() -> None:
+    assert set(plots.EMOTION_COLOURS) == set(EMOTIONS)
+    assert set(plots.GENDER_COLOURS) == set(GENDERS)
+    assert colours_for(["sad", "angry", "sad"]) == {
+        "sad": plots.EMOTION_COLOURS["sad"],
+        "angry": plots.EMOTION_COLOURS["angry"],
+    }
+    speakers = [f"urdu/{number}" for number in range(12)]
+    assert list(colours_for(speakers).values()) == [*GROUP_COLOURS, *GROUP_COLOURS[:2]]
+
+
+@pytest.mark.parametrize(
+    "colours",
+    [plots.EMOTION_COLOURS, plots.GENDER_COLOURS, plots.LANGUAGE_COLOURS],
+    ids=["emotions", "genders", "languages"],
+)
+def test_colours_are_told_apart_with_red_green_deficiency(colours: dict[str, str]) -> None:
+    # Viénot, Brettel and Mollon 1999: what a deuteranope sees, in linear RGB.
+    deutan = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])
+    seen = []
+    for colour in colours.values():
+        channels = np.array([int(to_hex(colour)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        seen.append(np.clip(deutan @ channels**2.2, 0, 1) ** (1 / 2.2))
+    for first in range(len(seen)):
+        for second in range(first):
+            assert np.linalg.norm(seen[first] - seen[second]) > 0.15
+
+
+def test_text_on_a_colour_can_be_read() -> None:
+    assert text_colour("white") != "white"
+    assert text_colour("#0B3C66") == "white"
+
+
+def test_style_names_settings_of_matplotlib() -> None:
+    assert set(STYLE) <= set(mpl.rcParams)
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: plots.waveform_and_mel(np.zeros((2, 8)), mel()), "waveform"),
+        (lambda: plots.emotion_grid({}), "mels"),
+        (lambda: plots.fold_balance([]), "folds"),
+        (lambda: plots.interval_plot([{"method": "SVM"}]), "corpus"),
+        (lambda: plots.interval_plot([]), "rows"),
+        (lambda: plots.embedding_scatter(np.zeros((3, 2)), ["sad"]), "labels"),
+        (lambda: plots.embedding_scatter(np.zeros((3, 3)), ["sad"] * 3), "points"),
+    ],
+)
+def test_bad_arguments_are_named(call: Callable[[], Figure], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        call()

@@ -1,0 +1,214 @@
+"""Which clips share a batch."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lowser_lib.sampling import (
+    UNLABELLED,
+    ClipDataset,
+    ClipLoader,
+    EmbeddingDataset,
+    LengthBucketSampler,
+    derive_seed,
+    draw_seed,
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def padding(sampler: LengthBucketSampler) -> float:
+    """Share of all batches that is padding."""
+    lengths = sampler.lengths
+    real = sum(lengths[batch].sum() for batch in sampler)
+    padded = sum(lengths[batch].max() * len(batch) for batch in sampler)
+    return float(1 - real / padded)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 300), max_size=90),
+    batch_size=st.integers(1, 20),
+    pool=st.integers(1, 4),
+    seed=st.integers(0, 2**63 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_clip_is_used_once_an_epoch_in_even_batches(
+    lengths: list[int], batch_size: int, pool: int, seed: int
+) -> None:
+    sampler = LengthBucketSampler(lengths, batch_size, generator(seed % 2**32), pool=pool)
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
+        assert len(batches) == len(sampler)
+        sizes = [len(batch) for batch in batches]
+        assert not sizes or (max(sizes) <= batch_size and max(sizes) - min(sizes) <= 1)
+
+
+@given(
+    n_clips=st.integers(1, 70),
+    replicas=st.integers(1, 4),
+    share=st.integers(1, 8),
+    epoch=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_processes_share_each_batch_evenly(
+    n_clips: int, replicas: int, share: int, epoch: int
+) -> None:
+    lengths = [1 + (7 * clip) % 50 for clip in range(n_clips)]
+    alone = LengthBucketSampler(lengths, share * replicas, generator())
+    ranks = [
+        LengthBucketSampler(
+            lengths, share * replicas, generator(), num_replicas=replicas, rank=rank
+        )
+        for rank in range(replicas)
+    ]
+    for sampler in (alone, *ranks):
+        sampler.set_epoch(epoch)
+    for whole, *parts in zip(alone, *ranks, strict=True):
+        assert len({len(part) for part in parts}) == 1  # as many clips for every process
+        together = list(chain.from_iterable(parts))
+        assert set(together) == set(whole)  # all of the batch, and nothing else
+        assert len(together) - len(whole) < replicas  # repeated only to come out even
+
+
+def test_epochs_differ_and_can_be_had_again() -> None:
+    lengths = list(range(1, 101))
+    sampler = LengthBucketSampler(lengths, 8, generator(3))
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert second != first
+    assert {frozenset(batch) for batch in second} != {frozenset(batch) for batch in first}
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+    assert list(LengthBucketSampler(lengths, 8, generator(3))) == first
+    assert list(LengthBucketSampler(lengths, 8, generator(4))) != first
+
+
+def test_state_restores_the_order_whatever_the_generator() -> None:
+    lengths = list(range(1, 60))
+    sampler = LengthBucketSampler(lengths, 7, generator(1))
+    sampler.set_epoch(5)
+    other = LengthBucketSampler(lengths, 7, generator(2))
+    assert list(other) != list(sampler)
+    other.load_state_dict(sampler.state_dict())
+    assert list(other) == list(sampler)
+
+
+def test_similar_lengths_share_a_batch() -> None:
+    lengths = np.random.default_rng(0).integers(50, 1200, size=640)  # 0.5 to 12 s
+    shuffled = LengthBucketSampler(lengths, 32, generator(), pool=1)
+    pooled = LengthBucketSampler(lengths, 32, generator(), pool=8)
+    sorted_all = LengthBucketSampler(lengths, 32, generator(), pool=1000)
+    assert padding(sorted_all) < padding(pooled) < 0.15 < 0.4 < padding(shuffled)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 4, "pool": 0}, "pool must be at least 1"),
+        ({"batch_size": 4, "num_replicas": 2, "rank": 2}, "rank must lie in 0..1"),
+        ({"batch_size": 5, "num_replicas": 2}, "batch_size 5 cannot be shared evenly by 2"),
+    ],
+)
+def test_sampler_refuses_bad_numbers(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LengthBucketSampler([1, 2, 3], generator=generator(), **arguments)
+
+
+def test_sampler_refuses_a_table_of_lengths() -> None:
+    with pytest.raises(ValueError, match=r"lengths must have shape \(clips,\)"):
+        LengthBucketSampler(torch.ones(2, 3, dtype=torch.int64), 2, generator())
+
+
+def test_loader_pads_to_the_longest_clip_of_a_batch() -> None:
+    clips = [torch.full((4, frames), float(frames)) for frames in (3, 9, 5, 4, 8, 6)]
+    dataset = ClipDataset(clips, [0, 1, 2, 0, 1, 2])
+    assert dataset.lengths.tolist() == [3, 9, 5, 4, 8, 6]
+    loader = ClipLoader(dataset, LengthBucketSampler(dataset.lengths, 2, generator()))
+    assert len(loader) == 3
+    seen = []
+    for inputs, lengths, labels in loader:
+        assert inputs.shape == (2, 4, int(lengths.max()))
+        for clip, length, label in zip(inputs, lengths.tolist(), labels.tolist(), strict=True):
+            assert (clip[:, :length] == length).all()
+            assert (clip[:, length:] == 0).all()
+            seen.append((length, label))
+    assert sorted(seen) == [(3, 0), (4, 0), (5, 2), (6, 2), (8, 1), (9, 1)]
+
+
+def test_loader_follows_and_restores_the_epoch() -> None:
+    dataset = EmbeddingDataset(torch.arange(20.0)[:, None], torch.zeros(20, dtype=torch.int64))
+    loader = ClipLoader(dataset, LengthBucketSampler(dataset.lengths, 4, generator()))
+    first = torch.cat([batch.inputs for batch in loader])
+    loader.set_epoch(1)
+    state = loader.state_dict()
+    second = torch.cat([batch.inputs for batch in loader])
+    assert not torch.equal(first, second)
+    other = ClipLoader(dataset, LengthBucketSampler(dataset.lengths, 4, generator(9)))
+    other.load_state_dict(state)
+    assert torch.equal(torch.cat([batch.inputs for batch in other]), second)
+
+
+def test_workers_give_the_same_batches() -> None:
+    dataset = EmbeddingDataset(torch.arange(20.0)[:, None])
+    loaders = [
+        ClipLoader(dataset, LengthBucketSampler(dataset.lengths, 4, generator()), workers=workers)
+        for workers in (0, 1)
+    ]
+    for mine, theirs in zip(*loaders, strict=True):
+        assert torch.equal(mine.inputs, theirs.inputs)
+
+
+def test_clips_without_labels_are_marked() -> None:
+    assert ClipDataset([torch.zeros(4, 3)]).labels.tolist() == [UNLABELLED]
+    assert EmbeddingDataset(torch.zeros(2, 3)).labels.tolist() == [UNLABELLED] * 2
+    assert len(ClipDataset([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("mels", "labels", "message"),
+    [
+        ([torch.zeros(4, 3), torch.zeros(5, 3)], None, r"mels\[1\] has shape \(5, 3\)"),
+        ([torch.zeros(4, 0)], None, r"mels\[0\] has shape \(4, 0\)"),
+        ([torch.zeros(4)], None, r"mels\[0\] has shape \(4,\)"),
+        ([torch.zeros(4, 3)], [0, 1], r"labels must have shape \(1,\), not \(2,\)"),
+        ([torch.zeros(4, 3)], [-2], "labels must be whole numbers from 0"),
+        ([torch.zeros(4, 3)], torch.tensor([0.5]), "labels must be whole numbers"),
+    ],
+)
+def test_clips_of_wrong_shape_are_refused(
+    mels: list[torch.Tensor], labels: list[int] | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        ClipDataset(mels, labels)
+
+
+def test_embeddings_of_wrong_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"embeddings must have shape \(clips, dimension\)"):
+        EmbeddingDataset(torch.zeros(3, 4, 5))
+
+
+def test_derived_seeds_do_not_collide() -> None:
+    seeds = {derive_seed(seed, epoch) for seed in range(40) for epoch in range(40)}
+    assert len(seeds) == 1600
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert derive_seed(0, 1) != derive_seed(1, 0)
+    assert derive_seed(3, 4) == derive_seed(3, 4)
+
+
+def test_drawn_seeds_follow_the_generator() -> None:
+    source = generator(7)
+    first, second = draw_seed(source), draw_seed(source)
+    assert first != second
+    assert draw_seed(generator(7)) == first
