@@ -19,6 +19,9 @@ from lowser_lib.views.mel import pad_mels
 #: The label of a clip that has none; a supervised loss leaves such clips out.
 UNLABELLED = -1
 
+#: Classes ``(N,)`` from 0, as a caller may have them.
+Labels = Tensor | np.ndarray | Sequence[int]
+
 
 class Batch(NamedTuple):
     """Clips on their way through a model.
@@ -83,9 +86,7 @@ class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
         lengths: ``(N,)`` int64, frames of each clip.
     """
 
-    def __init__(
-        self, mels: Sequence[Tensor | np.ndarray], labels: Tensor | Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, mels: Sequence[Tensor | np.ndarray], labels: Labels | None = None) -> None:
         """Hold on to the spectrograms; they are not copied.
 
         Args:
@@ -127,9 +128,7 @@ class EmbeddingDataset(Dataset[tuple[Tensor, Tensor]]):
         lengths: ``(N,)`` int64, all 1.
     """
 
-    def __init__(
-        self, embeddings: Tensor | np.ndarray, labels: Tensor | Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, embeddings: Tensor | np.ndarray, labels: Labels | None = None) -> None:
         """Hold on to the embeddings; they are not copied.
 
         Args:
@@ -173,7 +172,7 @@ class LengthBucketSampler(Sampler[list[int]]):
 
     def __init__(
         self,
-        lengths: Tensor | Sequence[int],
+        lengths: Tensor | np.ndarray | Sequence[int],
         batch_size: int,
         generator: torch.Generator,
         *,
@@ -297,7 +296,7 @@ def derive_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _as_labels(labels: Tensor | Sequence[int] | None, clips: int) -> Tensor:
+def _as_labels(labels: Labels | None, clips: int) -> Tensor:
     """Labels as int64 ``(N,)``, checked."""
     if labels is None:
         return torch.full((clips,), UNLABELLED, dtype=torch.int64)

@@ -22,8 +22,8 @@ from PIL import Image
 from lowser_lib import plots
 from lowser_lib.corpora.base import EMOTIONS, GENDERS
 from lowser_lib.evaluation import Interval, confusion
-from lowser_lib.plot_style import GROUP_COLOURS, STYLE, CourseFigure, colours_for, text_colour
-from lowser_lib.plots import _band_of
+from lowser_lib.plots.speech import band_of
+from lowser_lib.plots.style import GROUP_COLOURS, STYLE, CourseFigure, colours_for, text_colour
 
 NAN = float("nan")
 
@@ -215,8 +215,8 @@ def test_learning_curve_marks_the_epoch_kept() -> None:
 def test_frequencies_lie_where_librosa_puts_them() -> None:
     corners = librosa.mel_frequencies(82, fmin=0, fmax=8000)
     for band in (0, 10, 40, 79):
-        assert _band_of(float(corners[band + 1]), 80) == pytest.approx(band + 0.5)
-    assert (_band_of(0, 80), _band_of(8000, 80)) == (0, 80)
+        assert band_of(float(corners[band + 1]), 80) == pytest.approx(band + 0.5)
+    assert (band_of(0, 80), band_of(8000, 80)) == (0, 80)
 
 
 def test_waveform_of_one_sample_and_silence_can_be_drawn() -> None:

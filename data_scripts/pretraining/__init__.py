@@ -1,1 +1,1 @@
-"""The speech on which the shipped encoders are pre-trained: sentences, voices, rooms and channels."""
+"""The speech on which the shipped encoders are pre-trained: sentences, voices, channels, stream."""

@@ -1,7 +1,7 @@
 """What happens to pre-training speech between the mouth and the file.
 
-The parts are those of the synthetic corpora (:mod:`lowser_lib.corpora.synthetic.channel`); here their
-settings are drawn anew for every clip and far wider, with noise of any colour and random
+The parts are those of the synthetic corpora (:mod:`lowser_lib.corpora.synthetic.channel`); here
+their settings are drawn anew for every clip and far wider, with noise of any colour and random
 equalisation on top, so that a new room, line or microphone is nothing new to the encoder.
 All functions take and return float samples, shape ``(samples,)``, at 16 kHz.
 """

@@ -1,7 +1,7 @@
 """Random English sentences from a word list, a small grammar and made-up words.
 
-The encoder is to learn how speech sounds, not what a few hundred sentences say, so the sentences need
-breadth rather than sense. One clip in three holds made-up words, built by the sound pattern of
+The encoder is to learn how speech sounds, not what a few hundred sentences say, so the sentences
+need breadth rather than sense. A share of the content words is made up by the sound pattern of
 English (onset, vowel, coda), so that no list of words bounds what is heard. Words of the section
 ``unseen`` never occur in training: the error rate on new words is measured on them.
 """
@@ -17,12 +17,16 @@ import numpy as np
 
 WORD_LIST = Path(__file__).with_name("words.txt")
 
-ONSETS = (
-    "b bl br ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sk sl sm sn sp st str sw t "
-    "th tr tw v w y z"
-).split()
-VOWELS = "a e i o u ai ay ee ea igh oa oo ow ou ar er or aw oi".split()
-CODAS = "b ck d ff g k l ll m n nd ng nk nt p r s sh ss st t th tch v x z".split()
+#: Spellings of what may begin, carry and close an English syllable.
+ONSETS, VOWELS, CODAS = (
+    tuple(line.split())
+    for line in (
+        "b bl br ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sk sl sm sn sp st "
+        "str sw t th tr tw v w y z",
+        "a e i o u ai ay ee ea igh oa oo ow ou ar er or aw oi",
+        "b ck d ff g k l ll m n nd ng nk nt p r s sh ss st t th tch v x z",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ def load_vocabulary(path: Path = WORD_LIST) -> Vocabulary:
             current = sections.setdefault(line.strip("[] "), [])
         elif not line.startswith("#"):
             current.extend(line.split())
-    words = {name: tuple(dict.fromkeys(found)) for name, found in sections.items() if name != "unseen"}
+    words = {
+        name: tuple(dict.fromkeys(found)) for name, found in sections.items() if name != "unseen"
+    }
     known = {word for found in words.values() for word in found}
     unseen = tuple(word for word in dict.fromkeys(sections.get("unseen", [])) if word not in known)
     return Vocabulary(words=words, unseen=unseen)
@@ -89,7 +95,8 @@ def made_up_word(generator: np.random.Generator) -> str:
     """Return a word of one to three syllables that English could have."""
     syllables = int(generator.integers(1, 4))
     return "".join(
-        str(generator.choice(ONSETS)) + str(generator.choice(VOWELS))
+        str(generator.choice(ONSETS))
+        + str(generator.choice(VOWELS))
         + (str(generator.choice(CODAS)) if generator.random() < 0.6 else "")
         for _ in range(syllables)
     )
@@ -128,7 +135,11 @@ class SentenceMaker:
         return str(self.generator.choice(pool))
 
     def _determiner(self) -> str:
-        return str(self.generator.choice(["the", "the", "a", "my", "your", "this", "that", "every", "no", "their"]))
+        return str(
+            self.generator.choice(
+                ["the", "the", "a", "my", "your", "this", "that", "every", "no", "their"]
+            )
+        )
 
     def _noun_phrase(self) -> str:
         draw = self.generator.random()
@@ -156,7 +167,8 @@ class SentenceMaker:
         return f"please {self.word('verb')} {self._noun_phrase()} {self.word('adverb')}"
 
     def _progress(self) -> str:
-        return f"{self._noun_phrase()} is {progressive(self.word('verb'))} {self.word('preposition')} {self._noun_phrase()}"
+        doing = progressive(self.word("verb"))
+        return f"{self._noun_phrase()} is {doing} {self.word('preposition')} {self._noun_phrase()}"
 
     def _list(self) -> str:
         return " and ".join(self.word("noun") for _ in range(int(self.generator.integers(2, 5))))
@@ -164,6 +176,12 @@ class SentenceMaker:
     def sentence(self) -> str:
         """Return one sentence, in lower case but for names."""
         makers: tuple[Callable[[], str], ...] = (
-            self._statement, self._place, self._quality, self._question, self._request, self._progress, self._list,
+            self._statement,
+            self._place,
+            self._quality,
+            self._question,
+            self._request,
+            self._progress,
+            self._list,
         )
         return makers[int(self.generator.integers(len(makers)))]()

@@ -1,8 +1,8 @@
 """Speech for pre-training: one voice a block, widely varied in prosody, room, noise and channel.
 
-A block is made in a process of its own (``python -m pretraining.speech``), because eSpeak NG keeps its
-state in globals and was seen to crash after many changes of voice. A block is a pure function of
-(seed, split, number), so a stream of blocks can be taken up again at any point.
+A block is made in a process of its own (``python -m pretraining.speech``), because eSpeak NG keeps
+its state in globals and was seen to crash after many changes of voice. A block is a pure function
+of (seed, split, number), so a stream of blocks can be taken up again at any point.
 
 The voices are eSpeak NG's English ones without those that speak in the course
 (:data:`lowser_lib.corpora.synthetic.voices.COURSE_VARIANTS`); a few are kept for testing alone.
@@ -27,19 +27,38 @@ from pretraining.corruption import corrupt
 from pretraining.sentences import SentenceMaker, load_vocabulary
 
 #: Accents of English that eSpeak NG speaks. Only the sound differs; "only English was heard" holds.
-ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
+ACCENTS = (
+    "en-us",
+    "en",
+    "en-gb-x-rp",
+    "en-gb-scotland",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+    "en-029",
+    "en-us-nyc",
+)
 #: Variants that are no voice of a person, or hardly understandable.
-NOT_HUMAN = {"anikaRobot", "UniRobot", "Demonic", "fast", "croak", "whisper", "whisperf", "Tweaky", "kaukovalta"}
+NOT_HUMAN = {
+    "anikaRobot",
+    "UniRobot",
+    "Demonic",
+    "fast",
+    "croak",
+    "whisper",
+    "whisperf",
+    "Tweaky",
+    "kaukovalta",
+}
 #: Voices that only the test hears: two women's, two men's and two others.
 UNSEEN_VARIANTS = ("Annie", "linda", "Gene", "ed", "Marco", "klatt3")
 SPLITS = ("train", "unseen_voices", "unseen_words", "unseen_both")
 
-#: What an encoder is asked to tell about how a clip was spoken; each about zero mean, unit variance.
+#: What an encoder is asked to tell about the manner of a clip; each of zero mean, unit variance.
 PROSODY = ("rate", "pitch", "pitch_range", "slope", "pause", "tilt", "breath", "shimmer")
 
 _IPA_WITH_TIES = 0x02
 _IGNORED = set("ˈˌː:_ \n-ʲ̩̪‍;‿")
-#: Symbols of eSpeak NG's English phonemes in IPA; index 0 is kept for CTC's blank.
+#: Symbols of eSpeak NG's English phonemes in IPA.
 SYMBOLS = tuple("abdefhijklmnoprstuvwxzæðŋɐɑɒɔəɚɛɜɡɪɫɬɹɾʃʊʌʍʒʔθᵻøyɵʉɨʁɕɣχβɲçqʎɯœɤɘɞ")
 
 
@@ -122,12 +141,16 @@ def variants(split: str) -> tuple[str, ...]:
 
 
 def _speak(reader: Reader, text: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Speak one sentence in a manner drawn at random; returns samples at 16 kHz and its prosody."""
+    """Speak one sentence in a random manner; returns samples at 16 kHz and that manner."""
     words = text.split()
     manner = rng.uniform(-1, 1, len(PROSODY))
     rate, height, width, slope, pause, tilt, breath, shimmer = manner
     tract = float(np.exp(np.clip(0.09 * rng.standard_normal(), -0.2, 0.2)))
-    contour = 22 * height + 14 * slope * np.linspace(-1, 1, len(words)) + 5 * rng.standard_normal(len(words))
+    contour = (
+        22 * height
+        + 14 * slope * np.linspace(-1, 1, len(words))
+        + 5 * rng.standard_normal(len(words))
+    )
     samples = reader.speak(
         words,
         rate=int(np.clip(175 * 1.75**rate, *RATE_LIMITS)),
@@ -135,10 +158,14 @@ def _speak(reader: Reader, text: str, rng: np.random.Generator) -> tuple[np.ndar
         pitch_range=int(50 + 49 * width),
         gap=max(0, round(6 * pause)),
     )
-    # Played a little faster or slower: formants, pitch and tempo of a shorter or longer vocal tract.
+    # Played a little faster or slower: formants, pitch and tempo of another vocal tract.
     samples = soxr.resample(samples, reader.sample_rate * tract, SAMPLE_RATE, quality="MQ")
     samples = voice_quality(
-        samples, tilt=8.0 * tilt, breath=-16.0 + 9.0 * breath, shimmer=0.15 + 0.15 * shimmer, rng=rng
+        samples,
+        tilt=8.0 * tilt,
+        breath=-16.0 + 9.0 * breath,
+        shimmer=0.15 + 0.15 * shimmer,
+        rng=rng,
     )
     return samples, manner * np.sqrt(3.0)  # unit variance
 
@@ -163,7 +190,9 @@ def speak_block(seed: int, number: int, clips: int, split: str = "train") -> Blo
     reader = Reader(int(rng.integers(2**31)))
     reader.set_voice(voice)
     unseen = split in ("unseen_words", "unseen_both")
-    maker = SentenceMaker(load_vocabulary(), rng, made_up=0.0 if split != "train" else 0.2, unseen=unseen)
+    maker = SentenceMaker(
+        load_vocabulary(), rng, made_up=0.0 if split != "train" else 0.2, unseen=unseen
+    )
     waveforms: list[np.ndarray] = []
     phonemes, prosody = [], []
     while len(waveforms) < clips:

@@ -22,7 +22,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lowser_lib import corpora
 from lowser_lib.course import paths
 from lowser_lib.errors import LowserError
 
@@ -283,6 +282,10 @@ def check_corpora(find_root: Callable[[], Path | None] = paths.corpora_root) -> 
     if root is None:
         detail = f"{paths.CORPORA_VARIABLE} is not set; the fast profile makes its own speech"
         return Check(name, True, detail)
+    try:
+        from lowser_lib import corpora  # here, since a missing package is to be reported above
+    except ImportError as error:
+        return Check(name, False, f"cannot be looked up: {error}", SETUP_REMEDY)
     found = [one for one in corpora.names() if (root / one).is_dir()]
     listed = ", ".join(found) if found else "none of those the course knows"
     return Check(name, True, f"{root}: {listed}")

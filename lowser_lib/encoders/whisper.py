@@ -19,11 +19,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from whisper.model import AudioEncoder, ResidualAttentionBlock, sinusoids
+from whisper.model import AudioEncoder, ResidualAttentionBlock
 
-from lowser_lib.encoders import checkpoints
+from lowser_lib.encoders import checkpoints, weights
 from lowser_lib.encoders.checkpoints import Checkpoint, EncoderDimensions
-from lowser_lib.errors import CheckpointError
 
 #: The parts that can be frozen: the two convolutions; the positions; the transformer blocks with
 #: the normalisation behind them. All three together make a frozen probe.
@@ -127,8 +126,8 @@ class WhisperEncoder(nn.Module):
                 f"{checkpoint.description}; untrained: random weights (seed {seed})"
             )
             return encoder
-        audio_encoder = _unset_encoder(checkpoint.dimensions)
-        _copy_weights(audio_encoder, checkpoint)
+        audio_encoder = weights.unset_encoder(checkpoint.dimensions)
+        weights.copy(audio_encoder, checkpoint)
         return cls(audio_encoder, freeze, pretrained=True, description=checkpoint.description)
 
     @classmethod
@@ -151,8 +150,8 @@ class WhisperEncoder(nn.Module):
         shape = f"{dimensions} shape" if isinstance(dimensions, str) else "own shape"
         if isinstance(dimensions, str):
             dimensions = checkpoints.dimensions_of(dimensions)
-        audio_encoder = _unset_encoder(dimensions)
-        _draw_weights(audio_encoder, torch.Generator().manual_seed(seed))
+        audio_encoder = weights.unset_encoder(dimensions)
+        weights.draw(audio_encoder, torch.Generator().manual_seed(seed))
         description = f"Whisper encoder, {shape}; untrained: random weights (seed {seed})"
         return cls(audio_encoder, freeze, pretrained=False, description=description)
 
@@ -286,63 +285,3 @@ def _transformer_block(
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
     states = states + attention.out(mixed.transpose(1, 2).flatten(-2))
     return states + block.mlp(block.mlp_ln(states))
-
-
-def _unset_encoder(dimensions: EncoderDimensions) -> AudioEncoder:
-    """OpenAI's encoder with its positions set and its weights still to be filled in."""
-    with torch.device("meta"):  # shapes only: drawing weights that are replaced would waste time
-        encoder = AudioEncoder(
-            dimensions.n_mels,
-            dimensions.n_audio_ctx,
-            dimensions.n_audio_state,
-            dimensions.n_audio_head,
-            dimensions.n_audio_layer,
-        )
-    encoder = encoder.to_empty(device="cpu")
-    encoder.positional_embedding.copy_(sinusoids(dimensions.n_audio_ctx, dimensions.n_audio_state))
-    return encoder
-
-
-def _draw_weights(encoder: AudioEncoder, generator: torch.Generator) -> None:
-    """Fill in random weights, distributed as openai-whisper's own are before training.
-
-    These are PyTorch's defaults: uniform within 1 / sqrt(inputs) for linear layers and
-    convolutions, weights and biases alike; normalisations start as ones and zeros.
-    """
-    for module in encoder.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d):
-            bound = module.weight[0].numel() ** -0.5
-            for parameter in module.parameters(recurse=False):
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
-        elif isinstance(module, nn.LayerNorm):
-            module.reset_parameters()
-
-
-def _copy_weights(encoder: AudioEncoder, checkpoint: Checkpoint) -> None:
-    """Copy a checkpoint's weights into the encoder, converted to float32.
-
-    Raises:
-        CheckpointError: a weight is missing, unknown, of the wrong shape, or not a number.
-    """
-    given = dict(checkpoint.weights or {})
-    target = {checkpoints.PREFIX + name: tensor for name, tensor in encoder.state_dict().items()}
-    positions = checkpoints.PREFIX + "positional_embedding"
-    given.setdefault(positions, target[positions])
-    problems = [f"{name} is missing" for name in sorted(target.keys() - given.keys())]
-    problems += [f"{name} is unknown" for name in sorted(given.keys() - target.keys())]
-    for name in sorted(target.keys() & given.keys()):
-        weight, wanted = given[name], tuple(target[name].shape)
-        if not isinstance(weight, Tensor) or tuple(weight.shape) != wanted:
-            found = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
-            problems.append(f"{name} is {found}, not {wanted}")
-        elif not weight.is_floating_point() or not bool(torch.isfinite(weight).all()):
-            problems.append(f"{name} holds values that are not numbers")
-    if problems:
-        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        raise CheckpointError(
-            f"{checkpoint.source}: does not fit a Whisper encoder of its own dimensions: "
-            f"{'; '.join(problems[:3])}{more}. The file is damaged: fetch it again"
-        )
-    with torch.no_grad():
-        for name, tensor in target.items():
-            tensor.copy_(given[name])

@@ -14,8 +14,10 @@ understated (a bootstrap of k values has (k − 1)/k of their variance); five or
 
 **What it cannot do.** The folds' models and the labels are held fixed. With few speakers percentile
 intervals are too narrow: in simulation a nominal 95 % covers the truth in about 87 % of cases at
-five speakers and 92 % at ten (where resampling clips covers it in two cases of three). With one
-speaker nothing can be said, and the bounds are ``nan``.
+five speakers and 92 % at ten (where resampling clips covers it in two cases of three). Where
+speakers differ in which classes they speak, as in URDU, some draws hardly hold a class, macro-F1
+falls, and the interval reaches further down than up. With one speaker nothing can be said, and the
+bounds are ``nan``.
 
 Every metric is a function of the confusion matrix, and that of a draw is the sum of its speakers'.
 Counting one matrix a speaker first makes a thousand draws one matrix product.

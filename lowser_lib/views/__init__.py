@@ -3,10 +3,27 @@
 Each view turns a float32 waveform (16 kHz, mono) into an array that a model reads.
 
 * :mod:`lowser_lib.views.mel` -- the log-mel spectrogram that a Whisper encoder reads.
+* :mod:`lowser_lib.views.egemaps` -- 88 summary features of the voice, by openSMILE.
+* :mod:`lowser_lib.views.cache` -- what a view has seen, kept on disk.
 """
 
 from __future__ import annotations
 
-from lowser_lib.views.mel import MelView, log_mel, pad_mels
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowser_lib.views.mel import MelView, log_mel, pad_mels
 
 __all__ = ["MelView", "log_mel", "pad_mels"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the mel view when it is asked for.
+
+    A worker process that computes eGeMAPS needs no torch, which takes longer to import than
+    hundreds of clips take to read.
+    """
+    if name in __all__:
+        return getattr(import_module("lowser_lib.views.mel"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -41,6 +41,8 @@ SHARD_CLIPS = 512
 SHARD_BYTES = 64 * 2**20
 DECODING = 1
 """Raised whenever :func:`lowser_lib.audio.load_audio` comes to return other samples."""
+FORMAT = 1
+"""Raised whenever shards come to be written in another way."""
 
 _FEW_CLIPS = 16  # fewer are done before other processes have started
 _LEFTOVER_SECONDS = 86_400.0
@@ -119,6 +121,7 @@ def view_folder(view: View, cache_dir: Path) -> Path:
         "settings": dict(view.settings),
         "sample_rate": SAMPLE_RATE,
         "decoding": DECODING,
+        "format": FORMAT,
     }
     try:
         text = json.dumps(key, sort_keys=True, allow_nan=False)
@@ -175,7 +178,13 @@ def write_shard(folder: Path, entries: dict[str, NDArray[Any]]) -> Path:
 
     Raises:
         CacheError: The folder cannot be written, as when the disk is full.
+        ValueError: An array holds something else than floats or signed integers.
     """
+    for array in entries.values():
+        if array.dtype.str not in _DTYPES.values():
+            raise ValueError(
+                f"a view must give one of {', '.join(_DTYPES.values())}, not {array.dtype}"
+            )
     checksums = {key: _checksum(key, array) for key, array in entries.items()}
     content = save(entries, metadata={"crc32": json.dumps(checksums)})
     shard = folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
@@ -273,5 +282,7 @@ def _checksum(key: str, array: NDArray[Any]) -> int:
 def _sweep(folder: Path) -> None:
     """Remove temporary files that a killed process left behind a day ago or earlier."""
     for leftover in folder.glob(".*.tmp"):
-        if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
-            leftover.unlink(missing_ok=True)
+        # Its writer may be alive, and rename it at any moment.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                leftover.unlink()

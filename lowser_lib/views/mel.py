@@ -156,7 +156,7 @@ class MelView:
         if n_mels not in MEL_BANDS:
             raise ValueError(f"n_mels must be one of {MEL_BANDS}, not {n_mels!r}")
         self.n_mels = n_mels
-        self.settings: Mapping[str, object] = {"n_mels": n_mels}
+        self.settings: Mapping[str, object] = {"n_mels": n_mels, "version": 1}
 
     def extract(self, waveform: np.ndarray) -> np.ndarray:
         """Extract the view of one clip; see :func:`log_mel`.

@@ -29,6 +29,11 @@ def uar(confusion: np.ndarray) -> float:
     return float(np.mean(np.diag(confusion) / confusion.sum(axis=1)))
 
 
+def majority_scores(counts: np.ndarray) -> tuple[float, float, float]:
+    share, classes = counts.max() / counts.sum(), len(counts)
+    return share, 1 / classes, 2 * share / (1 + share) / classes
+
+
 def merge(label: str) -> str | None:
     label = {"excited": "happy"}.get(label, label)
     return label if label in ("angry", "happy", "neutral", "sad") else None
@@ -62,6 +67,7 @@ def resample(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray
 CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_00.check_parse_ravdess, parse),
     (chapter_00.check_uar, uar),
+    (chapter_00.check_majority_scores, majority_scores),
     (chapter_01.check_merge_labels, merge),
     (chapter_01.check_no_shared_speaker, split),
     (chapter_01.check_label_budget, budget),
@@ -159,6 +165,22 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     (chapter_00.check_uar, lambda c: np.trace(c) / c.sum(), "accuracy"),
     (chapter_00.check_uar, lambda c: np.mean(np.diag(c) / np.maximum(c.sum(0), 1)), "columns"),
     (chapter_00.check_uar, lambda c: np.diag(c) / c.sum(axis=1), "shape should be ()"),
+    (chapter_00.check_majority_scores, lambda c: c.max() / c.sum(), "shape should be (3,)"),
+    (
+        chapter_00.check_majority_scores,
+        lambda c: (1 / len(c), *majority_scores(c)[1:]),
+        "accuracy: for counts 10, 6, 80, 4 the answer is 0.8, yours is 0.25",
+    ),
+    (
+        chapter_00.check_majority_scores,
+        lambda c: (*majority_scores(c)[:2], majority_scores(c)[2] * len(c)),
+        "have F1 = 0",
+    ),
+    (
+        chapter_00.check_majority_scores,
+        lambda c: (c[2] / c.sum() if len(c) > 2 else 1, 0.25, 2 * 0.8 / 1.8 / 4),
+        "number of classes",
+    ),
     (chapter_01.check_merge_labels, lambda w: w if w != "excited" else "happy", "give None"),
     (
         chapter_01.check_merge_labels,

@@ -300,6 +300,12 @@ def test_shapes_and_types_come_back(dtype: str, tmp_path: Path) -> None:
     assert entries == {}
 
 
+def test_other_types_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="complex64"):
+        write_shard(tmp_path, {"a": np.zeros(3, np.complex64)})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_settings_must_be_json(tmp_path: Path) -> None:
     view = FirstSamples()
     view.settings = {"layer": object()}

@@ -140,6 +140,6 @@ def test_the_view_is_the_function() -> None:
     assert array.dtype == np.float32
     np.testing.assert_array_equal(array, log_mel(waveform, 128).numpy())
     assert view.name == "mel"
-    assert view.settings == {"n_mels": 128}
+    assert view.settings["n_mels"] == 128  # with whatever else the cache has to know
     backwards = waveform.numpy()[::-1]  # negative strides, which torch does not take
     np.testing.assert_array_equal(view.extract(backwards), log_mel(waveform.flip(0), 128).numpy())

@@ -14,7 +14,8 @@ synthetic_voices    4 × 16 speakers, 1088 clips without labels              hom
 =================== ======================================================= ====================
 
 Read on in :mod:`.prosody` (the rules of emotion and their sources), :mod:`.voices` (who speaks),
-:mod:`.channel` (what the recording adds) and :mod:`.plan` (how many of what).
+:mod:`.recording` (where), :mod:`.channel` (what that does to the sound) and :mod:`.plan` (how many
+of what).
 """
 
 from __future__ import annotations
@@ -145,7 +146,11 @@ def _make(
         bar = stack.enter_context(
             tqdm(total=clips, desc="synthetic speech", unit="clip", disable=not progress)
         )
-        run_tasks(tasks, jobs, done=lambda task: bar.update(len(task.batch.clips)) and None)
+
+        def advance(task: Task) -> None:
+            bar.update(len(task.batch.clips))
+
+        run_tasks(tasks, jobs, done=advance)
         for name, batches in plans.items():
             hashes[name] = finish(folders[name], root / name, identity, batches)
     return hashes

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from lowser_lib.corpora.base import EMOTIONS
-from lowser_lib.corpora.synthetic.channel import Channel, make_channel
 from lowser_lib.corpora.synthetic.espeak import RATE_LIMITS
 from lowser_lib.corpora.synthetic.prosody import Cues, Style, draw_intensity, make_cues, make_style
+from lowser_lib.corpora.synthetic.recording import Channel, make_channel
 from lowser_lib.corpora.synthetic.seeding import generator
 from lowser_lib.corpora.synthetic.sentences import LABELLED, LANGUAGES, UNLABELLED, Sentence
 from lowser_lib.corpora.synthetic.voices import Speaker, make_speaker
@@ -47,7 +47,7 @@ class Part:
         speakers: number of speakers by gender.
         clips: clips a speaker and emotion by gender; clips a speaker where unlabelled. Female and
             male counts may be fractions: the total over speakers is rounded.
-        channel: kind of channel, see :func:`.channel.make_channel`.
+        channel: kind of channel, see :func:`.recording.make_channel`.
     """
 
     language: str
@@ -58,9 +58,7 @@ class Part:
 
 def _even(language: str, speakers: int, clips: float, channel: str) -> Part:
     half = speakers // 2
-    return Part(
-        language, {"female": half, "male": half}, {"female": clips, "male": clips}, channel
-    )
+    return Part(language, {"female": half, "male": half}, {"female": clips, "male": clips}, channel)
 
 
 CORPORA: dict[str, tuple[Part, ...]] = {
@@ -253,7 +251,7 @@ def _plan_clip(
 def _word_pitches(
     cues: Cues, speaker: Speaker, tract: float, count: int, rng: np.random.Generator
 ) -> tuple[int, ...]:
-    """eSpeak NG pitch of each word: 50 more is an octave up."""
+    """Pitch of each word in eSpeak NG's units, of which 50 are an octave."""
     semitones = 12.0 * np.log2(speaker.pitch / (speaker.voice_pitch * tract)) + cues.pitch
     slope = (BASIC_SLOPE + cues.slope) * np.linspace(-0.5, 0.5, count)
     scatter = max(0.0, BASIC_IRREGULARITY + cues.irregularity) * rng.standard_normal(count)

@@ -101,8 +101,12 @@ RULES: dict[str, Rule] = {
         (0.4, 0.0),
         "JL03: microstructure irregular in anger, regular in joy",
     ),
-    "pause": Rule((-0.7, 0.0), (-0.6, 0.0), (0.7, 1.3), "JL03: few pauses in anger, many in sadness"),
-    "level": Rule((6.0, 3.0), (4.0, 2.0), (-1.5, -5.0), "MA93, BS96, JL03: loud anger, soft sadness"),
+    "pause": Rule(
+        (-0.7, 0.0), (-0.6, 0.0), (0.7, 1.3), "JL03: few pauses in anger, many in sadness"
+    ),
+    "level": Rule(
+        (6.0, 3.0), (4.0, 2.0), (-1.5, -5.0), "MA93, BS96, JL03: loud anger, soft sadness"
+    ),
     "tilt": Rule(
         (9.0, 7.5),
         (3.0, 1.5),
@@ -110,7 +114,7 @@ RULES: dict[str, Rule] = {
         "BS96, JL03: energy above 1 kHz high in anger, low in sadness",
     ),
     "breath": Rule(
-        (-5.0, -4.0), (-1.0, 0.0), (5.0, 10.0), "BS00: tense voice in anger, breathy voice in sadness"
+        (-5.0, -4.0), (-1.0, 0.0), (5.0, 10.0), "BS00: tense voice in anger, breathy in sadness"
     ),
     "formants": Rule(
         (0.01, 0.0), (0.045, 0.045), (-0.01, -0.02), "BS00: spread lips raise formants in joy; JL03"
@@ -144,7 +148,7 @@ class Dialect:
     Attributes:
         strength: factor on each cue's rule; cues that are not named have 1.
         arousal: mean share of the aroused form, 0 to 1, for angry, happy and sad.
-        habit: cues that the language's emotional speech shares, added at full intensity; by emotion.
+        habit: shifts that the language's speakers share, by emotion; added at full intensity.
     """
 
     strength: dict[str, float]
@@ -155,26 +159,42 @@ class Dialect:
 DIALECTS = {
     "en": Dialect({}, {"angry": 0.70, "happy": 0.70, "sad": 0.20}, {}),
     "de": Dialect(
-        {"rate": 1.2, "pitch": 0.7, "pitch_range": 0.7, "slope": 0.6, "formants": 0.5},
+        {
+            "rate": 1.1,
+            "pitch": 0.7,
+            "pitch_range": 0.7,
+            "slope": 0.6,
+            "tilt": 0.85,
+            "formants": 0.5,
+            "shimmer": 0.6,
+        },
         {"angry": 0.80, "happy": 0.60, "sad": 0.20},
         {
-            "angry": {"pitch": -1.0, "rate": -0.08, "pause": 0.5},
-            "happy": {"rate": 0.08, "tilt": 2.0},
-            "sad": {"pitch": 0.8},
+            "angry": {"pitch": -1.5, "rate": -0.12, "pause": 0.7},
+            "happy": {"rate": 0.10, "tilt": 3.0},
+            "sad": {"pitch": 1.2, "tilt": 1.5},
         },
     ),
     "ur": Dialect(
         {"rate": 0.7, "pitch": 1.2, "pitch_range": 0.6, "level": 0.7, "tilt": 0.9, "breath": 0.5},
         {"angry": 0.60, "happy": 0.50, "sad": 0.50},
-        {"happy": {"rate": -0.05, "slope": -0.8}, "sad": {"pitch": 0.5}},
+        {"happy": {"rate": -0.06, "slope": -1.0}, "sad": {"pitch": 1.0, "rate": 0.06}},
     ),
     "bn": Dialect(
-        {"rate": 0.8, "pitch": 0.9, "pitch_range": 1.2, "slope": 1.3, "tilt": 0.8, "pause": 0.6},
+        {
+            "rate": 0.8,
+            "pitch": 0.9,
+            "pitch_range": 1.1,
+            "slope": 1.3,
+            "tilt": 0.65,
+            "pause": 0.6,
+            "shimmer": 0.6,
+        },
         {"angry": 0.55, "happy": 0.75, "sad": 0.45},
         {
-            "angry": {"rate": -0.12, "pitch": 1.2},
-            "happy": {"tilt": -1.5},
-            "sad": {"pitch_range": 0.3, "pitch": 1.0, "tilt": 1.5},
+            "angry": {"rate": -0.14, "pitch": 1.4},
+            "happy": {"tilt": -2.0},
+            "sad": {"pitch_range": 0.4, "pitch": 1.2, "tilt": 2.0},
         },
     ),
 }
@@ -241,7 +261,6 @@ def make_cues(
         shift = 0.0
         if emotion != "neutral":
             aroused, quiet = getattr(RULES[cue], emotion)
-            # A clip leans around the speaker's usual form, it does not repeat it.
             share = style.arousal[emotion]
             shift = share * aroused + (1.0 - share) * quiet
             shift *= dialect.strength.get(cue, 1.0) * weight[cue]

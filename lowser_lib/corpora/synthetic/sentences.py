@@ -6,9 +6,6 @@ the unlabelled part says twelve others, as read speech does. The texts of one nu
 in all four languages. Final marks are left out: :mod:`.prosody` chooses them.
 """
 
-# Urdu and Bangla letters are meant; they are not look-alikes of Latin ones.
-# ruff: noqa: RUF001
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -137,7 +134,8 @@ _UNLABELLED = {
 
 def _numbered(texts: tuple[str, ...], language: str, kind: str) -> tuple[Sentence, ...]:
     return tuple(
-        Sentence(f"{language}_{kind}{number:02d}", text) for number, text in enumerate(texts, start=1)
+        Sentence(f"{language}_{kind}{number:02d}", text)
+        for number, text in enumerate(texts, start=1)
     )
 
 

@@ -4,8 +4,8 @@ A speaker is one of eSpeak NG's voice variants, moved away from its factory sett
 
 * **Pitch.** Women's and men's voices lie about 200 Hz and 120 Hz high, with spreads of a few
   semitones that make the two groups meet (Hillenbrand et al. 1995 give 220 and 131 Hz; Traunmüller
-  & Eriksson 1995 collect 200 and 120 Hz with standard deviations of 2-3 semitones). So a pitch in
-  hertz tells the speaker and the gender before it tells an emotion.
+  & Eriksson 1995 collect about 210 and 120 Hz, with standard deviations of 2-3 semitones). So a
+  pitch in hertz tells the speaker and the gender before it tells an emotion.
 * **Vocal tract.** Formants scale with the length of the vocal tract, which differs by several per
   cent between people of one gender (Fitch & Giedd 1999). The recording is played a little faster
   or slower; pitch and tempo are corrected for it beforehand.

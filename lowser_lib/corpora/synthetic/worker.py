@@ -120,7 +120,7 @@ def _answer(task: dict) -> dict[str, object]:
 
 
 def _answer_in_child(task: dict) -> dict[str, object]:
-    """As :func:`_answer`, in a child process; ``crashed`` says how a child ended before its time."""
+    """As :func:`_answer`, in a child process; ``crashed`` says how it died, if it did."""
     receiving, sending = os.pipe()
     child = os.fork()
     if child == 0:

@@ -65,7 +65,7 @@ def content_hash(folder: Path) -> str:
 
 @contextlib.contextmanager
 def sibling(folder: Path) -> Iterator[Path]:
-    """A new hidden folder beside ``folder``, with ``audio/`` in it, removed again on the way out."""
+    """Give a new hidden folder beside ``folder``, with ``audio/`` in it; removed at the end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_stale(folder)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))

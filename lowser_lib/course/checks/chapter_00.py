@@ -1,4 +1,4 @@
-"""Checks of chapter 00: reading a file name, and the metric that does not reward laziness."""
+"""Checks of chapter 00: reading a file name, a metric that laziness does not raise, a yardstick."""
 
 from __future__ import annotations
 
@@ -76,3 +76,46 @@ def check_uar(student: Student) -> None:
         return None if same else "seven times as many clips of a class must not change the mean."
 
     run_check("unweighted average recall", student, [number, by_hand, lazy, copies])
+
+
+def check_majority_scores(student: Student) -> None:
+    """Check ``scores(counts) -> (accuracy, uar, macro_f1)`` of always saying the commonest class.
+
+    With a share p of the commonest of C classes they are p, 1/C and 2p / (1 + p) / C.
+
+    Args:
+        student: The learner's function; ``counts`` is an integer array ``(classes,)`` of clips a
+            class, each at least 1; it gives three numbers.
+    """
+    skewed = np.array([10, 6, 80, 4])
+    right = np.array([0.8, 1 / 4, 2 * 0.8 / 1.8 / 4])
+
+    def three(scores: Student) -> str | None:
+        return expect_shape(_row(scores(skewed.copy())), (3,), "(accuracy, UAR, macro-F1)")
+
+    def shares(scores: Student) -> str | None:
+        answer = _row(scores(skewed.copy()))
+        hint = expect_close(answer[0], right[0], "accuracy: for counts 10, 6, 80, 4")
+        return hint or expect_close(answer[1], right[1], "UAR: for counts 10, 6, 80, 4")
+
+    def f1(scores: Student) -> str | None:
+        answer = _row(scores(skewed.copy()))[2]
+        if np.isclose(answer, 4 * right[2]):
+            return "that is the F1 of the commonest class; the three others have F1 = 0 and count."
+        return expect_close(answer, right[2], "macro-F1: for counts 10, 6, 80, 4")
+
+    def other_counts(scores: Student) -> str | None:
+        hint = expect_close(
+            _row(scores(np.array([5, 5]))), [1 / 2, 1 / 2, 1 / 3], "for counts 5, 5"
+        )
+        if hint:
+            return f"{hint[:-1]}; take the number of classes and the largest count from counts."
+        same = np.allclose(_row(scores(10 * skewed)), _row(scores(skewed.copy())))
+        return None if same else "ten times as many clips of every class must change nothing."
+
+    run_check("what the majority guesser scores", student, [three, shares, f1, other_counts])
+
+
+def _row(answer: object) -> np.ndarray:
+    """The learner's numbers as one array; a tuple of numbers will do."""
+    return np.asarray(answer, dtype=float)

@@ -1,0 +1,85 @@
+"""Fill OpenAI's encoder with weights: drawn at random, or copied from a checkpoint."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from whisper.model import AudioEncoder, sinusoids
+
+from lowser_lib.encoders.checkpoints import PREFIX, Checkpoint, EncoderDimensions
+from lowser_lib.errors import CheckpointError
+
+
+def unset_encoder(dimensions: EncoderDimensions) -> AudioEncoder:
+    """OpenAI's encoder with its positions set and its weights still to be filled in.
+
+    Args:
+        dimensions: the encoder's shape.
+
+    Returns:
+        The encoder, float32, on the CPU; call :func:`draw` or :func:`copy` before using it.
+    """
+    with torch.device("meta"):  # shapes only: drawing weights that are replaced would waste time
+        encoder = AudioEncoder(
+            dimensions.n_mels,
+            dimensions.n_audio_ctx,
+            dimensions.n_audio_state,
+            dimensions.n_audio_head,
+            dimensions.n_audio_layer,
+        )
+    encoder = encoder.to_empty(device="cpu")
+    encoder.positional_embedding.copy_(sinusoids(dimensions.n_audio_ctx, dimensions.n_audio_state))
+    return encoder
+
+
+def draw(encoder: AudioEncoder, generator: torch.Generator) -> None:
+    """Fill in random weights, distributed as openai-whisper's own are before training.
+
+    These are PyTorch's defaults: uniform within 1 / sqrt(inputs) for linear layers and
+    convolutions, weights and biases alike; normalisations start as ones and zeros.
+
+    Args:
+        encoder: the encoder to fill, in place.
+        generator: the source of randomness.
+    """
+    for module in encoder.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            bound = module.weight[0].numel() ** -0.5
+            for parameter in module.parameters(recurse=False):
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        elif isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
+
+
+def copy(encoder: AudioEncoder, checkpoint: Checkpoint) -> None:
+    """Copy a checkpoint's weights into the encoder, converted to float32.
+
+    Args:
+        encoder: the encoder to fill, in place.
+        checkpoint: the weights; positions may be missing, being computed.
+
+    Raises:
+        CheckpointError: a weight is missing, unknown, of the wrong shape, or not a number.
+    """
+    given = dict(checkpoint.weights or {})
+    target = {PREFIX + name: tensor for name, tensor in encoder.state_dict().items()}
+    positions = PREFIX + "positional_embedding"
+    given.setdefault(positions, target[positions])
+    problems = [f"{name} is missing" for name in sorted(target.keys() - given.keys())]
+    problems += [f"{name} is unknown" for name in sorted(given.keys() - target.keys())]
+    for name in sorted(target.keys() & given.keys()):
+        weight, wanted = given[name], tuple(target[name].shape)
+        if not isinstance(weight, Tensor) or tuple(weight.shape) != wanted:
+            found = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+            problems.append(f"{name} is {found}, not {wanted}")
+        elif not weight.is_floating_point() or not bool(torch.isfinite(weight).all()):
+            problems.append(f"{name} holds values that are not numbers")
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"{checkpoint.source}: does not fit a Whisper encoder of its own dimensions: "
+            f"{'; '.join(problems[:3])}{more}. The file is damaged: fetch it again"
+        )
+    with torch.no_grad():
+        for name, tensor in target.items():
+            tensor.copy_(given[name])

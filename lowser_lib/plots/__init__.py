@@ -1,0 +1,37 @@
+"""Every figure of the course, in one look.
+
+Each function returns a figure; make it the last expression of a cell, or hand it to ``display``
+(``plt.show()`` is not needed and shows nothing). Functions with an argument ``ax`` can also draw
+into axes of :func:`panels`, to put several figures side by side.
+
+The look itself (colours, sizes) is in :mod:`lowser_lib.plots.style`.
+"""
+
+from __future__ import annotations
+
+from lowser_lib.plots.corpora import class_counts, durations, fold_balance, skew_heatmap
+from lowser_lib.plots.results import (
+    confusion_matrix,
+    embedding_scatter,
+    interval_plot,
+    learning_curve,
+)
+from lowser_lib.plots.speech import emotion_grid, waveform_and_mel
+from lowser_lib.plots.style import EMOTION_COLOURS, GENDER_COLOURS, LANGUAGE_COLOURS, panels
+
+__all__ = [
+    "EMOTION_COLOURS",
+    "GENDER_COLOURS",
+    "LANGUAGE_COLOURS",
+    "class_counts",
+    "confusion_matrix",
+    "durations",
+    "embedding_scatter",
+    "emotion_grid",
+    "fold_balance",
+    "interval_plot",
+    "learning_curve",
+    "panels",
+    "skew_heatmap",
+    "waveform_and_mel",
+]

@@ -1,0 +1,167 @@
+"""Figures of what models do: scores, mistakes, training, embeddings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from lowser_lib.plots.parts import heatmap, name_cells
+from lowser_lib.plots.style import HIGHLIGHT, colours_for, one_panel, panels, styled
+
+
+class TrainingHistory(Protocol):
+    """What :func:`learning_curve` reads of a training's history."""
+
+    best_epoch: int | None
+
+    def table(self) -> pd.DataFrame:
+        """One row an epoch: ``loss``, any further losses, and ``score`` if there was validation."""
+
+
+@styled
+def confusion_matrix(table: pd.DataFrame, title: str = "", ax: Axes | None = None) -> Figure:
+    """Draw a confusion matrix: shade and percentage are shares of the true class.
+
+    Args:
+        table: Counts, rows the truth, as of :func:`lowser_lib.evaluation.confusion`.
+        title: Whose predictions, on what.
+        ax: Axes to draw into; by default a new figure.
+    """
+    counts = table.to_numpy()
+    figure, ax = one_panel(ax, 1.4 + 0.75 * counts.shape[1], 1.0 + 0.55 * counts.shape[0])
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(totals, 1)
+    texts = [
+        [f"{share:.0%}\n{count}" if total else "–" for share, count in zip(*row, strict=True)]
+        for *row, total in zip(shares, counts, totals[:, 0], strict=True)
+    ]
+    heatmap(ax, shares, texts)
+    name_cells(ax, table)
+    ax.set(xlabel="prediction", ylabel="truth", title=title)
+    return figure
+
+
+@styled
+def interval_plot(
+    rows: pd.DataFrame | Sequence[Mapping[str, Any]],
+    metric: str = "macro-F1",
+    chance: float | Mapping[str, float] | None = None,
+) -> Figure:
+    """Draw estimates with their intervals: a panel a corpus, a line a method.
+
+    Args:
+        rows: ``method``, ``corpus``, ``estimate``, ``low`` and ``high`` of each result. Where the
+            bounds are ``nan`` the interval is not estimable, and the marker is hollow.
+        metric: Name of what is estimated.
+        chance: What guessing scores, for all corpora or for each.
+    """
+    table = pd.DataFrame(rows)
+    lacking = {"method", "corpus", "estimate", "low", "high"} - set(table.columns)
+    if lacking or table.empty:
+        raise ValueError(f"rows must hold results, but lack {sorted(lacking) or 'any row'}")
+    methods, corpora = (list(dict.fromkeys(table[key])) for key in ("method", "corpus"))
+    colours = colours_for(methods)
+    figure, axes = panels(
+        1, len(corpora), height=1.0 + 0.3 * len(methods), sharex=True, sharey=True
+    )
+    for ax, corpus in zip(axes[0], corpora, strict=True):
+        level_of_chance = chance.get(corpus) if isinstance(chance, Mapping) else chance
+        if level_of_chance is not None:
+            ax.axvline(level_of_chance, color="#888888", linestyle="--", linewidth=1)
+            ax.annotate(
+                "chance", (level_of_chance, len(methods) - 0.1), xytext=(3, 1),
+                textcoords="offset points", va="bottom", fontsize=8, color="#666666",
+            )  # fmt: skip
+        for _, row in table[table["corpus"] == corpus].iterrows():
+            level, colour = methods.index(row["method"]), colours[row["method"]]
+            known = not (math.isnan(row["low"]) or math.isnan(row["high"]))
+            if known:
+                ax.plot([row["low"], row["high"]], [level, level], color=colour, linewidth=2.5)
+            ax.plot(
+                row["estimate"], level, "o", color=colour, markersize=6,
+                markerfacecolor=colour if known else "white",
+            )  # fmt: skip
+        ax.set_title(corpus)
+        ax.grid(axis="x")
+    axes[0, 0].set_yticks(range(len(methods)), methods)
+    axes[0, 0].set_ylim(len(methods) - 0.1, -0.5)
+    hollow = (
+        " (hollow: interval not estimable)" if table[["low", "high"]].isna().any(axis=None) else ""
+    )
+    figure.supxlabel(metric + hollow, fontsize=9)
+    return figure
+
+
+@styled
+def learning_curve(history: TrainingHistory, score: str = "macro-F1") -> Figure:
+    """Draw the losses of training and the score on validation speakers, epoch by epoch.
+
+    Args:
+        history: What a training returned.
+        score: Name of the score of validation.
+    """
+    table = history.table()
+    losses = [name for name in table.columns if "loss" in str(name)]
+    scores = ["score"] if "score" in table.columns and table["score"].notna().any() else []
+    figure, axes = panels(1, 1 + len(scores), height=2.6)
+    for name, colour in colours_for(losses).items():
+        axes[0, 0].plot(table.index, table[name], "o-", color=colour, markersize=3, label=name)
+    axes[0, 0].set(xlabel="epoch", ylabel="loss", title="training")
+    if len(losses) > 1:
+        axes[0, 0].legend()
+    if scores:
+        seen = table["score"].dropna()
+        ax = axes[0, 1]
+        ax.plot(seen.index, seen, "o-", color="#228833", markersize=3)
+        best = history.best_epoch
+        if best is not None and best in seen.index:
+            ax.plot(best, seen[best], "o", color=HIGHLIGHT)
+            ax.annotate(
+                "kept", (best, seen[best]), xytext=(0, -12), textcoords="offset points",
+                ha="center", fontsize=8, color=HIGHLIGHT,
+            )  # fmt: skip
+        ax.set(xlabel="epoch", ylabel=score, title="validation")
+    for ax in axes[0]:
+        ax.grid(axis="y")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+@styled
+def embedding_scatter(
+    points: ArrayLike, labels: ArrayLike, title: str = "", ax: Axes | None = None
+) -> Figure:
+    """Draw embeddings projected to the plane, coloured by emotion, gender, language or speaker.
+
+    Args:
+        points: Shape (n, 2). Axes have no unit: only who lies near whom means something.
+        labels: Shape (n,).
+        title: Embeddings of what, by which projection.
+        ax: Axes to draw into; by default a new figure.
+    """
+    plane, names = np.asarray(points), np.asarray(labels, dtype=object)
+    if plane.ndim != 2 or plane.shape[1] != 2 or names.shape != plane.shape[:1]:
+        raise ValueError(
+            f"points must be (n, 2) with n labels, not {plane.shape} with labels {names.shape}"
+        )
+    figure, ax = one_panel(ax, 4.6, 3.4)
+    present = sorted({str(name) for name in names})
+    markers = "os^DvP*X"
+    for number, (name, colour) in enumerate(colours_for(present).items()):
+        chosen = plane[names.astype(str) == name]
+        ax.scatter(
+            chosen[:, 0], chosen[:, 1], s=16, color=colour, marker=markers[number % len(markers)],
+            alpha=0.8, linewidths=0, label=name,
+        )  # fmt: skip
+    if len(present) <= 12:
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
+    ax.set(xticks=[], yticks=[], xlabel="dimension 1", ylabel="dimension 2", title=title)
+    return figure

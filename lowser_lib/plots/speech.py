@@ -1,0 +1,104 @@
+"""Figures of single clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import ArrayLike
+
+from lowser_lib.plots.style import SPECTROGRAM, colours_for, panels, styled
+
+_SAMPLE_RATE = 16000
+_FRAME_RATE = 100  # mel frames a second
+_HERTZ_TICKS = (0, 500, 1000, 2000, 4000, 8000)
+
+
+@styled
+def waveform_and_mel(waveform: ArrayLike, mel: ArrayLike, title: str = "") -> Figure:
+    """Draw a clip twice on one time axis: its waveform, and its log-mel spectrogram.
+
+    Args:
+        waveform: Shape (samples,), 16 kHz, in [-1, 1].
+        mel: Log-mel spectrogram, shape (mel bands, frames), 10 ms a frame.
+        title: What is heard.
+    """
+    samples, image = np.asarray(waveform), np.asarray(mel)
+    if samples.ndim != 1 or image.ndim != 2:
+        raise ValueError(
+            f"waveform must be (samples,) and mel (bands, frames), not {samples.shape} and "
+            f"{image.shape}"
+        )
+    figure, axes = panels(2, 1, height=3.6, sharex=True, height_ratios=(1, 2))
+    top, bottom = axes[:, 0]
+    # An envelope of 5 ms draws as a full waveform does at this size, from far fewer points.
+    step = min(80, max(1, len(samples) // 4))
+    blocks = samples[: len(samples) // step * step].reshape(-1, step)
+    seconds = (np.arange(len(blocks)) + 0.5) * step / _SAMPLE_RATE
+    top.fill_between(seconds, blocks.min(axis=1), blocks.max(axis=1), color="#4477AA", linewidth=0)
+    limit = max(float(np.abs(samples).max()) * 1.1, 1e-3)
+    top.set(ylim=(-limit, limit), ylabel="amplitude", title=title)
+    drawn = _draw_mel(bottom, image)
+    bottom.set(xlabel="time (s)", ylabel="frequency (Hz)")
+    figure.colorbar(drawn, ax=axes[:, 0].tolist(), label="log energy", aspect=30, pad=0.02)
+    return figure
+
+
+@styled
+def emotion_grid(mels: Mapping[str, ArrayLike], title: str = "") -> Figure:
+    """Draw spectrograms side by side, one an emotion, on one colour scale.
+
+    Args:
+        mels: Log-mel spectrogram, shape (mel bands, frames), of each emotion.
+        title: What they have in common: the sentence, the speaker.
+    """
+    if not mels:
+        raise ValueError("mels must hold at least one spectrogram, but is empty")
+    images = {name: np.asarray(mel) for name, mel in mels.items()}
+    low = min(float(image.min()) for image in images.values())
+    high = max(float(image.max()) for image in images.values())
+    figure, axes = panels(
+        1, len(images), width=max(3.5, 2.0 * len(images)), height=2.5, sharey=True
+    )
+    colours = colours_for(images)
+    for ax, (name, image) in zip(axes[0], images.items(), strict=True):
+        drawn = _draw_mel(ax, image, low, high)
+        ax.set_title(name, color=colours[name], loc="center")
+        ax.set_xlabel("time (s)")
+    axes[0, 0].set_ylabel("frequency (Hz)")
+    figure.colorbar(drawn, ax=axes[0].tolist(), label="log energy", aspect=30, pad=0.02)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
+    return figure
+
+
+def _draw_mel(
+    ax: Axes, mel: np.ndarray, low: float | None = None, high: float | None = None
+) -> AxesImage:
+    """Draw a spectrogram with seconds and Hz on its axes."""
+    bands, frames = mel.shape
+    drawn = ax.imshow(
+        mel, extent=(0, frames / _FRAME_RATE, 0, bands), cmap=SPECTROGRAM, vmin=low, vmax=high
+    )
+    ax.set_yticks([band_of(hertz, bands) for hertz in _HERTZ_TICKS], map(str, _HERTZ_TICKS))
+    return drawn
+
+
+def band_of(hertz: float, bands: int) -> float:
+    """Find where a frequency lies on the axis of mel bands.
+
+    Whisper's bands are spaced evenly from 0 to 8000 Hz on the mel scale of Slaney's Auditory
+    Toolbox (1998): linear up to 1 kHz (15 mel), logarithmic above.
+    """
+
+    def mel(frequency: float) -> float:
+        if frequency < 1000:
+            return frequency * 3 / 200
+        return 15 + 27 * math.log(frequency / 1000) / math.log(6.4)
+
+    # Band b covers corners b to b + 2 of bands + 2 corners; its centre is drawn at b + 1/2.
+    position = mel(hertz) / mel(8000) * (bands + 1) - 0.5
+    return min(max(position, 0.0), float(bands))

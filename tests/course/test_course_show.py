@@ -1,0 +1,48 @@
+"""Folded questions and wrapped tables."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from lowser_lib.course import show
+
+
+def test_every_option_explains_itself() -> None:
+    question = show.choices("Which?", {"A": "too low.", "B": "it is 2 < 3."}, right="B")
+    html = question._repr_html_()
+    assert re.findall(r"<summary>(.*?)</summary>", html) == ["A", "B"]
+    assert re.findall(r"<div style[^>]*>(.*?)</div>", html) == [
+        "No: too low.",
+        "Right: it is 2 &lt; 3.",
+    ]
+
+
+def test_text_form_keeps_the_answers_to_itself() -> None:
+    question = show.choices("Which?", {"A": "too low.", "B": "yes."}, right="B")
+    assert repr(question) == "Which?\n- A\n- B"
+    assert "sad" not in repr(show.reveal("What is A?", "sad"))
+
+
+def test_reveal_hides_one_answer() -> None:
+    html = show.reveal("What is A?", "sad", click="Look")._repr_html_()
+    assert html.index("<summary>Look</summary>") < html.index("sad")
+    assert html.count("<details") == html.count("</details>") == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"A": "alone"}, {"A": "one", "C": "two"}])
+def test_a_question_needs_options_and_a_right_one(options: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="right='B'"):
+        show.choices("Which?", options, right="B")
+
+
+def test_table_keeps_long_cells_whole() -> None:
+    long = "word " * 40
+    frame = pd.DataFrame({"name": ["a|b", "c"], "text": [f"two\nlines {long}", 3]})
+    lines = show.table(frame).data.splitlines()
+    assert lines[:2] == ["| name | text |", "| --- | --- |"]
+    assert lines[2] == f"| a\\|b | two lines {long.strip()} |"
+    assert lines[3] == "| c | 3 |"
+    assert len(lines) == 4
