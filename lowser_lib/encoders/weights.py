@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from whisper.model import AudioEncoder, sinusoids
+from whisper.model import AudioEncoder
 
 from lowser_lib.encoders.checkpoints import PREFIX, Checkpoint, EncoderDimensions
 from lowser_lib.errors import CheckpointError
@@ -32,6 +32,23 @@ def unset_encoder(dimensions: EncoderDimensions) -> AudioEncoder:
     return encoder
 
 
+def sinusoids(length: int, channels: int) -> Tensor:
+    """openai-whisper's positions, in float64.
+
+    In float32, as openai-whisper computes them, the last digit depends on the processor.
+
+    Args:
+        length: number of positions.
+        channels: width of a state, even.
+
+    Returns:
+        ``(length, channels)``.
+    """
+    steps = torch.arange(channels // 2, dtype=torch.float64) / max(channels // 2 - 1, 1)
+    angles = torch.arange(length, dtype=torch.float64)[:, None] * 10_000.0**-steps
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
 def draw(encoder: AudioEncoder, generator: torch.Generator) -> None:
     """Fill in random weights, distributed as openai-whisper's own are before training.
 
@@ -46,7 +63,10 @@ def draw(encoder: AudioEncoder, generator: torch.Generator) -> None:
         if isinstance(module, nn.Linear | nn.Conv1d):
             bound = module.weight[0].numel() ** -0.5
             for parameter in module.parameters(recurse=False):
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+                # In float32 the last digit would depend on the processor's vector width.
+                drawn = torch.empty(parameter.shape, dtype=torch.float64)
+                nn.init.uniform_(drawn, -bound, bound, generator=generator)
+                parameter.data.copy_(drawn)
         elif isinstance(module, nn.LayerNorm):
             module.reset_parameters()
 

@@ -180,7 +180,7 @@ class WhisperEncoder(nn.Module):
             keys = ~padding[:, None, None, :]  # (B, heads, queries, keys): True may be looked at
         for block in self.encoder.blocks:
             states = _transformer_block(block, states, keys)
-        states = self.encoder.ln_post(states)
+        states = _normalised(self.encoder.ln_post, states)
         return states if padding is None else states.masked_fill(padding[:, :, None], 0.0)
 
     def embed(self, mel: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
@@ -198,7 +198,8 @@ class WhisperEncoder(nn.Module):
             lengths = [mel.shape[-1]] * len(mel)
         counts = (torch.as_tensor(lengths, device=states.device) + 1) // 2
         # States behind a clip's end are zero, so the sum runs over the clip alone.
-        return (states.sum(dim=1, dtype=torch.float32) / counts[:, None]).to(states.dtype)
+        precise = torch.promote_types(states.dtype, torch.float32)
+        return (states.sum(dim=1, dtype=precise) / counts[:, None]).to(states.dtype)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that are not frozen, in a fixed order, for the optimiser."""
@@ -277,11 +278,19 @@ def _transformer_block(
         ``(B, T', D)``.
     """
     attention, heads = block.attn, block.attn.n_head
-    normalised = block.attn_ln(states)
+    normalised = _normalised(block.attn_ln, states)
     query, key, value = (
         project(normalised).unflatten(-1, (heads, -1)).transpose(1, 2)
         for project in (attention.query, attention.key, attention.value)
     )
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
     states = states + attention.out(mixed.transpose(1, 2).flatten(-2))
-    return states + block.mlp(block.mlp_ln(states))
+    return states + block.mlp(_normalised(block.mlp_ln, states))
+
+
+def _normalised(layer: nn.LayerNorm, states: Tensor) -> Tensor:
+    """Apply a layer normalisation in the precision of the states.
+
+    openai-whisper's own module computes in float32, whatever it is given; float64 would fail.
+    """
+    return F.layer_norm(states, layer.normalized_shape, layer.weight, layer.bias, layer.eps)

@@ -122,8 +122,12 @@ class EmotionClassifier(nn.Module):
         )
         for layer in self.head:
             if isinstance(layer, nn.Linear):
+                # Drawn in float64 and rounded: float32 draws differ with a processor's vector
+                # width, in the last digit, and training makes a large difference of a small one.
+                weight = torch.empty(layer.weight.shape, dtype=torch.float64)
                 # Glorot and Bengio 2010: signals keep their size in both directions.
-                nn.init.xavier_uniform_(layer.weight, generator=generator)
+                nn.init.xavier_uniform_(weight, generator=generator)
+                layer.weight.data.copy_(weight)
                 nn.init.zeros_(layer.bias)
 
     def forward(self, mel: Tensor, lengths: Tensor) -> Tensor:

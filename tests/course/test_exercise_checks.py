@@ -46,7 +46,8 @@ def split(clips: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def budget(clips: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
-    return clips.groupby("emotion").sample(n=per_class, random_state=seed)
+    shuffled = clips[clips["emotion"].notna()].sample(frac=1, random_state=seed)
+    return shuffled.groupby("emotion").head(per_class)
 
 
 def crop(positions: Tensor, n_frames: int) -> Tensor:
@@ -211,6 +212,11 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
         chapter_01.check_label_budget,
         lambda c, k, s: c.groupby("emotion", dropna=False).sample(n=k, random_state=s),
         "unlabelled clips were drawn",
+    ),
+    (
+        chapter_01.check_label_budget,
+        lambda c, k, s: budget(c, k, 10 * s + k),
+        "are not among those for 4",
     ),
     (chapter_03.check_crop_positions, lambda p, n: p[:n], "stride 2"),
     (chapter_03.check_crop_positions, lambda p, n: p[: n // 2], "rounds up"),

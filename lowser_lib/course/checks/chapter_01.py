@@ -92,7 +92,7 @@ def check_no_shared_speaker(student: Student) -> None:
 
 
 def check_label_budget(student: Student) -> None:
-    """Check ``budget(clips, per_class, seed)``: so many labelled clips of each class, drawn.
+    """Check ``budget(clips, per_class, seed)``: so many labelled clips of each class, nested.
 
     Args:
         student: The learner's function; it gives a table of the drawn clips.
@@ -125,7 +125,17 @@ def check_label_budget(student: Student) -> None:
             return "the same seed gives two different draws; make a generator from the seed."
         return None if len(set(draws)) > 1 else "every seed draws the same clips."
 
-    run_check("a label budget", student, [size, balanced, once, labelled, seeded])
+    def nested(budget: Student) -> str | None:
+        for seed in range(3):
+            lost = set(_ids(budget(_clips(), 2, seed))) - set(_ids(budget(_clips(), 4, seed)))
+            if lost:
+                return (
+                    f"with seed {seed}, {len(lost)} of the 8 clips drawn for 2 a class are not "
+                    f"among those for 4; shuffle once, then take the first of each class."
+                )
+        return None
+
+    run_check("a label budget", student, [size, balanced, once, labelled, seeded, nested])
 
 
 def _ids(drawn: pd.DataFrame) -> tuple[str, ...]:
