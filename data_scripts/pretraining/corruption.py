@@ -43,6 +43,7 @@ def coloured_noise(count: int, slope: float, rng: np.random.Generator) -> np.nda
     """Noise of unit level whose power falls with frequency as ``f ** -slope``."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     spectrum *= np.maximum(np.arange(len(spectrum)), 1.0) ** (-slope / 2)
+    spectrum[0] = 0.0
     noise = np.fft.irfft(spectrum, count)
     return noise / root_mean_square(noise)
 

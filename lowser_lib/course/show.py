@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
-from IPython.display import Markdown
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,20 +78,49 @@ def reveal(text: str, answer: str, click: str = "Show the answer") -> Question:
     return Question(text, ((click, answer),))
 
 
-def table(frame: pd.DataFrame) -> Markdown:
-    """Show a table whose cells are sentences: left-aligned, wrapped, nothing cut off.
+@dataclass(frozen=True, repr=False)
+class Table:
+    """A table whose cells are sentences: left-aligned, wrapped, nothing cut off.
+
+    Attributes:
+        head: Names of the columns.
+        rows: Cells, each one line of text.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def __repr__(self) -> str:
+        """One line a row."""
+        return "\n".join(" | ".join(row) for row in (self.head, *self.rows))
+
+    def _repr_html_(self) -> str:
+        head = f"<thead><tr>{_cells('th', self.head)}</tr></thead>"
+        body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in self.rows)
+        return f'<table class="table">{head}<tbody>{body}</tbody></table>'
+
+
+def table(frame: pd.DataFrame) -> Table:
+    """Show a table whose cells are sentences.
+
+    pandas' own view cuts long cells off, and Markdown made by a cell is not rendered as a table by
+    the book.
 
     Args:
-        frame: Cells are shown as ``str`` gives them, one line each; the index is not shown.
+        frame: Cells are shown as ``str`` gives them; the index is not shown.
 
     Returns:
-        A display object that JupyterLab and the book render as a table.
+        A display object; leave it as the last line of a cell or give it to ``display``.
     """
-    rows = [list(frame.columns), ["---"] * frame.shape[1], *frame.itertuples(index=False)]
-    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
-    return Markdown("\n".join(lines))
+    head = tuple(_line(name) for name in frame.columns)
+    return Table(head, tuple(tuple(map(_line, row)) for row in frame.itertuples(index=False)))
 
 
-def _cell(value: object) -> str:
-    """One line without the bars that part cells."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+def _line(value: object) -> str:
+    return " ".join(str(value).split())
+
+
+def _cells(kind: str, texts: tuple[str, ...]) -> str:
+    # On each cell, because JupyterLab's own style sheet right-aligns them.
+    style = "text-align: left; vertical-align: top;"
+    return "".join(f'<{kind} style="{style}">{html.escape(text)}</{kind}>' for text in texts)

@@ -13,6 +13,7 @@ import threading
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import opensmile
@@ -476,8 +477,9 @@ def test_worker_does_not_load_heavy_libraries() -> None:
 def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"synthetic_klingon.*synthetic_english"):
         synthetic.synthesize(tmp_path, names=["synthetic_klingon"])
-    for bad in ({"jobs": 0}, {"seed": -1}, {"clips_per_cell": 0}, {"max_speakers": 0}):
-        ((argument, value),) = bad.items()
+    bad = (("jobs", 0), ("seed", -1), ("clips_per_cell", 0), ("max_speakers", 0))
+    for argument, value in bad:
+        arguments: dict[str, Any] = {argument: value}
         with pytest.raises(ValueError, match=f"{argument}={value}"):
-            synthetic.synthesize(tmp_path, **bad)
+            synthetic.synthesize(tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
