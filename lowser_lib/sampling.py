@@ -300,7 +300,8 @@ def _as_labels(labels: Labels | None, clips: int) -> Tensor:
     """Labels as int64 ``(N,)``, checked."""
     if labels is None:
         return torch.full((clips,), UNLABELLED, dtype=torch.int64)
-    result = torch.as_tensor(labels)
+    # A copy: what pandas hands out may be read-only, which torch would share and warn of.
+    result = labels if isinstance(labels, Tensor) else torch.tensor(np.asarray(labels))
     if result.shape != (clips,):
         raise ValueError(f"labels must have shape ({clips},), not {tuple(result.shape)}")
     if result.is_floating_point() or (clips and int(result.min()) < UNLABELLED):

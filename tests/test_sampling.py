@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import chain
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -212,3 +214,12 @@ def test_drawn_seeds_follow_the_generator() -> None:
     first, second = draw_seed(source), draw_seed(source)
     assert first != second
     assert draw_seed(generator(7)) == first
+
+
+def test_labels_straight_from_pandas_are_taken_without_a_warning() -> None:
+    labels = pd.Series([0, 1, 2]).to_numpy()
+    labels.setflags(write=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = ClipDataset([torch.zeros(80, 5)] * 3, labels)
+    assert dataset.labels.tolist() == [0, 1, 2]
