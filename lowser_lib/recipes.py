@@ -6,15 +6,18 @@ What a chapter spells out step by step, with the parts that it teaches, stands h
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple, cast
 
+import joblib
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from tqdm import tqdm
 
 from lowser_lib.errors import TrainingError
 from lowser_lib.methods.baseline import (
@@ -111,6 +114,107 @@ def train_baseline(
     )
     model.encoder = encoder
     return model.eval(), history
+
+
+class Trained(NamedTuple):
+    """One training of several, and what its model answers.
+
+    Attributes:
+        seed: what was drawn from: head, batches, dropout, and the weights of a random encoder.
+        history: what happened in it.
+        probabilities: name of a test set -> float64 ``(N, n_classes)``, as of :func:`predict`.
+    """
+
+    seed: int
+    history: History
+    probabilities: dict[str, np.ndarray]
+
+
+def repeat_baseline(
+    start: Callable[[int], Encoder],
+    seeds: Sequence[int],
+    train: Clips,
+    validation: Clips | None,
+    tests: Mapping[str, Clips],
+    *,
+    precision: str = "auto",
+    jobs: int = 1,
+    progress: bool = False,
+    **settings: Any,
+) -> list[Trained]:
+    """Train the baseline once a seed, and let each model answer for the test sets.
+
+    With several jobs each training has a process with one thread. Networks as small as ``nano``
+    gain more from that than from several threads, which wait for each other hundreds of times a
+    step; and results do not depend on the number of threads. A GPU is not shared: there trainings
+    take turns, whatever ``jobs`` says. Inside ``joblib.parallel_config`` another backend, such as a
+    Dask cluster, takes the work.
+
+    Args:
+        start: gives the encoder to start from, for a seed.
+        seeds: at least one, each at least 0.
+        train: as in :func:`train_baseline`.
+        validation: as in :func:`train_baseline`.
+        tests: name -> clips, which no training sees.
+        precision: as in :func:`make_fabric`.
+        jobs: trainings at a time.
+        progress: show a bar on stderr: of trainings, or with one job of each training's steps.
+        **settings: ``metric``, ``baseline``, ``config``, ``n_classes``: see :func:`train_baseline`.
+
+    Returns:
+        One training a seed, in their order.
+
+    Raises:
+        TrainingError: there is no clip, or a training diverges.
+        ValueError: there is no seed, or ``jobs`` is below 1.
+    """
+    if not seeds:
+        raise ValueError("seeds is empty: name at least one")
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    jobs = 1 if torch.cuda.is_available() else min(jobs, len(seeds))
+    work = (
+        joblib.delayed(_train_once)(
+            start(seed), seed, train, validation, dict(tests), precision,
+            threads=None if jobs == 1 else 1, progress=progress and jobs == 1, settings=settings,
+        )
+        for seed in seeds
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        # A process that has grown in a training is replaced by a new one: nothing is lost.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        done = joblib.Parallel(n_jobs=jobs, return_as="generator")(work)
+        hidden = not progress or jobs == 1
+        return list(tqdm(done, total=len(seeds), unit="training", leave=False, disable=hidden))
+
+
+def _train_once(
+    encoder: Encoder,
+    seed: int,
+    train: Clips,
+    validation: Clips | None,
+    tests: dict[str, Clips],
+    precision: str,
+    *,
+    threads: int | None,
+    progress: bool,
+    settings: dict[str, Any],
+) -> Trained:
+    """Train with one seed and answer for the test sets, perhaps in a process of its own."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    fabric = make_fabric(precision=precision)
+    model, history = train_baseline(
+        encoder,
+        train,
+        validation,
+        generator=torch.Generator().manual_seed(seed),
+        fabric=fabric,
+        progress=progress,
+        **settings,
+    )
+    answers = {name: predict(model, clips, fabric=fabric) for name, clips in tests.items()}
+    return Trained(seed, history, answers)
 
 
 def _embedded(encoder: Encoder, clips: Clips, fabric: Fabric) -> EmbeddingDataset:

@@ -81,6 +81,16 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "embedding_scatter": lambda: plots.embedding_scatter(
         np.random.default_rng(0).normal(size=(40, 2)), list(EMOTIONS) * 10, "t-SNE"
     ),
+    "lines": lambda: plots.lines(
+        {"loss": [3, 2, 1], "noise": [1, 1, 2]}, xlabel="step", ylabel="loss", level=1.4
+    ),
+    "bars": lambda: plots.bars({"all": 1.0, "none": 1e-7}, xlabel="moved by", logarithmic=True),
+    "outlines": lambda: plots.outlines(
+        {"English": np.arange(50), "Urdu": np.arange(20) + 40}, xlabel="loudness"
+    ),
+    "images": lambda: plots.images(
+        {"power": mel() ** 2, "logarithm": mel()}, seconds=0.5, ylabel="band", line=0.2
+    ),
 }
 
 
@@ -212,6 +222,36 @@ def test_learning_curve_marks_the_epoch_kept() -> None:
     assert len(only.lines) == 2
 
 
+def test_lines_begin_at_zero_and_lie_where_they_were_taken() -> None:
+    figure = plots.lines({"only": [2.0, 5.0]}, [1.5, 4.0], xlabel="seconds", ylabel="share")
+    ax = figure.axes[0]
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1.5, 2], [4, 5]])
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_legend() is None  # one curve needs no name beside the label of the axis
+
+
+def test_bars_stand_in_order_from_the_top() -> None:
+    ax = plots.bars({"first": 0.5, "second": 0.1}, xlabel="share", limits=(0, 1)).axes[0]
+    assert [bar.get_width() for bar in ax.patches] == [0.5, 0.1]  # type: ignore[attr-defined]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert ax.get_xlim() == (0, 1)
+
+
+def test_outlines_have_equal_areas() -> None:
+    ax = plots.outlines({"few": [0.0, 1.0], "many": np.linspace(0, 1, 99)}, xlabel="x").axes[0]
+    areas = []
+    for patch in ax.patches:
+        heights, edges, _ = patch.get_data()  # type: ignore[attr-defined]
+        areas.append(float((heights * np.diff(edges)).sum()))
+    np.testing.assert_allclose(areas, 1.0)
+
+
+def test_images_span_the_seconds_given() -> None:
+    figure = plots.images({"a": mel(), "b": mel() ** 2}, seconds=2.5, ylabel="band")
+    for ax in figure.axes:
+        assert tuple(ax.get_images()[0].get_extent()) == (0, 2.5, 0, 80)
+
+
 def test_frequencies_lie_where_librosa_puts_them() -> None:
     corners = librosa.mel_frequencies(82, fmin=0, fmax=8000)
     for band in (0, 10, 40, 79):
@@ -271,6 +311,11 @@ def test_style_names_settings_of_matplotlib() -> None:
         (lambda: plots.interval_plot([]), "rows"),
         (lambda: plots.embedding_scatter(np.zeros((3, 2)), ["sad"]), "labels"),
         (lambda: plots.embedding_scatter(np.zeros((3, 3)), ["sad"] * 3), "points"),
+        (lambda: plots.lines({}, xlabel="step", ylabel="loss"), "curves"),
+        (lambda: plots.bars({}, xlabel="share"), "values"),
+        (lambda: plots.outlines({"none": []}, xlabel="x"), "groups"),
+        (lambda: plots.images({}, seconds=1, ylabel="band"), "pictures"),
+        (lambda: plots.images({"flat": np.zeros(3)}, seconds=1, ylabel="band"), "flat"),
     ],
 )
 def test_bad_arguments_are_named(call: Callable[[], Figure], match: str) -> None:

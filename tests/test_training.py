@@ -23,7 +23,7 @@ from lowser_lib.encoders.checkpoints import EncoderDimensions
 from lowser_lib.errors import CheckpointError, TrainingError
 from lowser_lib.methods import Recipe, Step
 from lowser_lib.methods.baseline import Baseline, BaselineConfig, EmotionClassifier
-from lowser_lib.recipes import train_baseline
+from lowser_lib.recipes import repeat_baseline, train_baseline
 from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, LengthBucketSampler
 from lowser_lib.training import (
     History,
@@ -198,6 +198,43 @@ def test_balanced_classes_reach_the_loss() -> None:
         shares[balance] = predict(model, data)[:, 1].mean()
     assert shares[False] < 0.15  # 4 of 48
     assert shares[True] > 2 * shares[False]
+
+
+def test_repeats_are_single_trainings_whether_in_turn_or_side_by_side() -> None:
+    tests = {"near": toy_clips(12, seed=5), "far": toy_clips(8, seed=6)}
+    settings: dict[str, Any] = {
+        "metric": accuracy, "config": CONFIG, "baseline": BaselineConfig(hidden=8)
+    }  # fmt: skip
+    repeats = {
+        jobs: repeat_baseline(
+            lambda seed: FakeEncoder(), (3, 4), toy_clips(), toy_clips(16, seed=7), tests,
+            precision="32-true", jobs=jobs, **settings,
+        )
+        for jobs in (1, 2)
+    }  # fmt: skip
+    for one, other in zip(*repeats.values(), strict=True):
+        assert one.seed == other.seed
+        assert one.history.rows == other.history.rows
+        for name, clips in tests.items():
+            assert one.probabilities[name].shape == (len(clips), 4)
+            np.testing.assert_array_equal(one.probabilities[name], other.probabilities[name])
+    first, second = repeats[1]
+    assert (first.seed, second.seed) == (3, 4)
+    assert not np.allclose(first.probabilities["near"], second.probabilities["near"])
+    model, _ = train_baseline(
+        FakeEncoder(), toy_clips(), toy_clips(16, seed=7), generator=generator(3), **settings
+    )
+    np.testing.assert_array_equal(predict(model, tests["far"]), first.probabilities["far"])
+
+
+@pytest.mark.parametrize(("seeds", "jobs", "message"), [((), 1, "seeds"), ((0,), 0, "jobs.*0")])
+def test_repeats_need_a_seed_and_a_process(seeds: tuple[int, ...], jobs: int, message: str) -> None:
+    data = toy_clips()
+    with pytest.raises(ValueError, match=message):
+        repeat_baseline(
+            lambda seed: FakeEncoder(), seeds, data, None, {"test": data}, jobs=jobs,
+            metric=accuracy,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])

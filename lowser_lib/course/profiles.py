@@ -112,16 +112,19 @@ FAST = Profile(
     # Our choice: two seeds, the fewest that show results move with the seed.
     seeds=(0, 1),
     folds=3,
-    batch_size=32,
-    epochs=8,
-    # Our choice, not tuned: larger steps than for small.en, since the encoder is far smaller.
-    learning_rate=3e-3,
+    # Our choice: 16 clips a step, so that a few hundred clips make enough steps an epoch. With this
+    # and the rates below both seeds improved on validation speakers, with 32 only one did.
+    batch_size=16,
+    epochs=5,
+    # Our choice: larger steps than for small.en, since the encoder is far smaller.
+    learning_rate=1e-3,
     encoder_learning_rate=5e-4,
     # float32: bf16 would round printed figures differently on different processors.
     precision="32-true",
-    # Our choice, towards the goal of 90 s a chapter on two cores.
-    max_source_clips=480,
-    max_target_clips=320,
+    # Our choice, towards the goal of 90 s a chapter on two cores: of a speaker 4 clips an emotion
+    # to learn from, 2 to be judged by.
+    max_source_clips=384,
+    max_target_clips=160,
     max_unlabelled_clips=640,
     resamples=500,
     jobs=2,
@@ -138,9 +141,10 @@ OPEN = Profile(
     # Our choice: Gong et al. report spreads above 5 points over folds, so one seed says little.
     seeds=(0, 1, 2, 3, 4),
     folds=5,
-    batch_size=32,
+    # As in the fast profile: the same encoder, and again a few hundred clips.
+    batch_size=16,
     epochs=15,
-    learning_rate=3e-3,
+    learning_rate=1e-3,
     encoder_learning_rate=5e-4,
     precision="32-true",
     max_source_clips=None,

@@ -16,6 +16,7 @@ from lowser_lib.plots.results import (
     interval_plot,
     learning_curve,
 )
+from lowser_lib.plots.simple import bars, images, lines, outlines
 from lowser_lib.plots.speech import emotion_grid, waveform_and_mel
 from lowser_lib.plots.style import EMOTION_COLOURS, GENDER_COLOURS, LANGUAGE_COLOURS, panels
 
@@ -23,14 +24,18 @@ __all__ = [
     "EMOTION_COLOURS",
     "GENDER_COLOURS",
     "LANGUAGE_COLOURS",
+    "bars",
     "class_counts",
     "confusion_matrix",
     "durations",
     "embedding_scatter",
     "emotion_grid",
     "fold_balance",
+    "images",
     "interval_plot",
     "learning_curve",
+    "lines",
+    "outlines",
     "panels",
     "skew_heatmap",
     "waveform_and_mel",

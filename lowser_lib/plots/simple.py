@@ -1,0 +1,154 @@
+"""Plain figures, for whatever a chapter has to show once: lines, bars, outlines, images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from lowser_lib.plots.style import (
+    GROUP_COLOURS,
+    SPECTROGRAM,
+    colours_for,
+    one_panel,
+    panels,
+    styled,
+)
+
+
+@styled
+def lines(
+    curves: Mapping[str, ArrayLike],
+    x: ArrayLike | None = None,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    level: float | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw curves over one axis, from zero upwards.
+
+    Args:
+        curves: Values by name, each of shape (n,), at least 0.
+        x: Where they were taken, shape (n,); by default 0, 1, 2, ...
+        xlabel: What ``x`` is, with its unit.
+        ylabel: What the values are, with their unit.
+        title: What is shown.
+        level: A value to compare with, drawn as a dashed line.
+        ax: Axes to draw into; by default a new figure.
+    """
+    if not curves:
+        raise ValueError("curves must hold at least one curve, but is empty")
+    figure, ax = one_panel(ax, 7, 2.3)
+    for name, colour in colours_for(curves).items():
+        values = np.asarray(curves[str(name)])
+        where = np.arange(len(values)) if x is None else np.asarray(x)
+        marker = "o" if len(values) <= 20 else ""
+        ax.plot(where, values, marker=marker, markersize=4, color=colour, label=str(name))
+    if level is not None:
+        ax.axhline(level, color="#888888", linestyle="--", linewidth=1)
+    if len(curves) > 1:
+        ax.legend()
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.set_ylim(bottom=0)
+    ax.grid(axis="y")
+    return figure
+
+
+@styled
+def bars(
+    values: Mapping[str, float],
+    *,
+    xlabel: str,
+    title: str = "",
+    limits: tuple[float, float] | None = None,
+    logarithmic: bool = False,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw one bar a name, from left to right.
+
+    Args:
+        values: Length of each bar.
+        xlabel: What the lengths are, with their unit.
+        title: What is shown.
+        limits: Ends of the axis; a logarithmic one needs a first value above 0.
+        logarithmic: Whether equal steps are equal ratios.
+        ax: Axes to draw into; by default a new figure.
+    """
+    if not values:
+        raise ValueError("values must hold at least one bar, but is empty")
+    figure, ax = one_panel(ax, 7, 0.9 + 0.34 * len(values))
+    ax.barh([str(name) for name in values], list(values.values()), height=0.7,
+            color=GROUP_COLOURS[0])  # fmt: skip
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    if logarithmic:
+        ax.set_xscale("log")
+    if limits is not None:
+        ax.set_xlim(limits)
+    ax.set(xlabel=xlabel, title=title)
+    ax.grid(axis="x")
+    return figure
+
+
+@styled
+def outlines(
+    groups: Mapping[str, ArrayLike], *, xlabel: str, title: str = "", ax: Axes | None = None
+) -> Figure:
+    """Draw a histogram a group as outlines over each other, each of the same area.
+
+    Args:
+        groups: Values by name, each of shape (n,).
+        xlabel: What the values are, with their unit.
+        title: What is shown.
+        ax: Axes to draw into; by default a new figure.
+    """
+    samples = {str(name): np.asarray(values, dtype=np.float64) for name, values in groups.items()}
+    if not samples or not all(len(values) for values in samples.values()):
+        raise ValueError(f"groups must hold values, not {[len(v) for v in samples.values()]}")
+    figure, ax = one_panel(ax, 7, 2.4)
+    together = np.concatenate(list(samples.values()))
+    edges = np.linspace(together.min(), together.max(), 41)
+    for name, colour in colours_for(samples).items():
+        heights, _ = np.histogram(samples[str(name)], edges, density=True)
+        ax.stairs(heights, edges, color=colour, linewidth=1.5, label=str(name))
+    ax.set(xlabel=xlabel, ylabel="share of clips", yticks=[], title=title)
+    ax.legend()
+    return figure
+
+
+@styled
+def images(
+    pictures: Mapping[str, ArrayLike],
+    *,
+    seconds: float,
+    ylabel: str,
+    line: float | None = None,
+    colours: str = SPECTROGRAM,
+) -> Figure:
+    """Draw matrices over time side by side, each on its own scale of colours.
+
+    Args:
+        pictures: Matrices by title, each of shape (rows, time steps); rows from the bottom.
+        seconds: What the width stands for.
+        ylabel: What the rows are.
+        line: A moment to mark, in seconds.
+        colours: Name of a colour map of matplotlib's.
+    """
+    if not pictures:
+        raise ValueError("pictures must hold at least one matrix, but is empty")
+    figure, axes = panels(1, len(pictures), height=2.4)
+    for ax, (title, values) in zip(axes[0], pictures.items(), strict=True):
+        matrix = np.asarray(values)
+        if matrix.ndim != 2:
+            raise ValueError(f"picture {title!r} must have two dimensions, not {matrix.ndim}")
+        ax.imshow(matrix, cmap=colours, extent=(0, seconds, 0, len(matrix)))
+        if line is not None:
+            ax.axvline(line, color="black", linewidth=1.5)
+        ax.set(title=title, xlabel="time (s)")
+    axes[0, 0].set_ylabel(ylabel)
+    return figure
