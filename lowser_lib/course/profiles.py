@@ -121,9 +121,9 @@ FAST = Profile(
     encoder_learning_rate=5e-4,
     # float32: bf16 would round printed figures differently on different processors.
     precision="32-true",
-    # Our choice, towards the goal of 90 s a chapter on two cores: of a speaker 4 clips an emotion
+    # Our choice, towards the goal of 90 s a chapter on two cores: of a speaker 3 clips an emotion
     # to learn from, 2 to be judged by.
-    max_source_clips=384,
+    max_source_clips=288,
     max_target_clips=160,
     max_unlabelled_clips=640,
     resamples=500,

@@ -231,12 +231,16 @@ def _extract(view: View, files: list[Path], jobs: int, progress: bool) -> Iterat
     """Extract files in order, in this process or in several."""
     if len(files) < _FEW_CLIPS:
         jobs = 1
-    arrays = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_extract_file)(view, file) for file in files
-    )
-    yield from tqdm(
-        arrays, total=len(files), desc=view.name, unit="clip", disable=not progress, leave=False
-    )
+    with warnings.catch_warnings():
+        # A process that has grown, as when a view loads torch, is replaced by a new one: nothing is
+        # lost, and nothing has to be done.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        arrays = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+            joblib.delayed(_extract_file)(view, file) for file in files
+        )
+        yield from tqdm(
+            arrays, total=len(files), desc=view.name, unit="clip", disable=not progress, leave=False
+        )
 
 
 def _extract_file(view: View, file: Path) -> NDArray[Any]:

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -140,6 +142,21 @@ def test_processes_give_the_same_as_one(roots: list[Path], tmp_path: Path) -> No
     assert same(alone, together)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_process_that_is_replaced_is_no_news(
+    manifest: pd.DataFrame, roots: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Replacing(joblib.Parallel):  # type: ignore[misc]
+        def __call__(self, tasks: Any) -> Any:
+            warnings.warn(
+                "A worker stopped while some jobs were given to the executor.", stacklevel=2
+            )
+            return super().__call__(tasks)
+
+    monkeypatch.setattr(cache.joblib, "Parallel", Replacing)
+    assert len(extract_all(FirstSamples(), manifest, roots, None)) == len(manifest)
+
+
 def test_shards_are_cut(
     manifest: pd.DataFrame, roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +282,7 @@ def test_folder_that_is_a_file(manifest: pd.DataFrame, roots: list[Path], tmp_pa
 KILLED = """
 import os, sys
 from pathlib import Path
+from typing import Any
 import numpy as np
 from lowser_lib.views import cache
 os.fsync = lambda descriptor: os.kill(os.getpid(), 9)
