@@ -146,7 +146,7 @@ def test_processes_give_the_same_as_one(roots: list[Path], tmp_path: Path) -> No
 def test_a_process_that_is_replaced_is_no_news(
     manifest: pd.DataFrame, roots: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Replacing(joblib.Parallel):  # type: ignore[misc]
+    class Replacing(joblib.Parallel):
         def __call__(self, tasks: Any) -> Any:
             warnings.warn(
                 "A worker stopped while some jobs were given to the executor.", stacklevel=2
