@@ -30,7 +30,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from pretraining.recognition import HEARINGS, Recogniser, error_rate, masked
-from pretraining.shipping import ship
+from pretraining.shipping import commit, ship
 from pretraining.stream import Clips, make_block, stream
 
 TEST_SPLITS = ("unseen_voices", "unseen_words", "unseen_both")
@@ -101,6 +101,7 @@ class Run:
         self.wrapped, self.optimizer = self.fabric.setup(self.model, optimizer)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_rate)
         self.done = 0
+        self.commit = commit()
 
     def _share_of_rate(self, step: int) -> float:
         rising = (step + 1) / max(1, self.settings.steps // 20)
@@ -116,7 +117,8 @@ class Run:
         part = self.checkpoint.with_suffix(".part")
         names = ("model", "optimizer", "scheduler")
         states = {name: getattr(self, name).state_dict() for name in names}
-        torch.save({**states, "done": self.done, "settings": asdict(self.settings)}, part)
+        facts = {"done": self.done, "settings": asdict(self.settings), "commit": self.commit}
+        torch.save({**states, **facts}, part)
         part.replace(self.checkpoint)
 
     def load(self) -> None:
@@ -133,7 +135,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
-        self.done = state["done"]
+        self.done, self.commit = state["done"], state["commit"]
 
     def losses(
         self, clips: Clips, chosen: list[int], generator: torch.Generator
@@ -241,7 +243,7 @@ def main() -> None:
     rates = {split: round(run.test(split, TEST_BLOCKS), 4) for split in TEST_SPLITS}
     run.report(rates)
     if shipping:
-        ship(run.model.hearing, arguments["encoder"], asdict(run.settings), rates)
+        ship(run.model.hearing, arguments["encoder"], asdict(run.settings), rates, run.commit)
 
 
 if __name__ == "__main__":

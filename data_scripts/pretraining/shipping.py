@@ -19,13 +19,17 @@ TITLES = {"nano": "nano, a small Whisper encoder", "wav2vec2_nano": "wav2vec2-na
 
 
 def commit() -> str:
-    """Return the commit the encoder was trained at, with a mark where the tree had changes."""
+    """Return the commit of this tree, with a mark where it has changes."""
     ask = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     return subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def ship(
-    hearing: Hearing, name: str, settings: Mapping[str, object], rates: Mapping[str, float]
+    hearing: Hearing,
+    name: str,
+    settings: Mapping[str, object],
+    rates: Mapping[str, float],
+    trained_at: str,
 ) -> Path:
     """Write ``NAME.safetensors`` (float16) and ``NAME.json`` into ``lowser_lib/encoders/NAME``.
 
@@ -34,6 +38,7 @@ def ship(
         name: ``nano`` or ``wav2vec2_nano``.
         settings: of the run, for the card.
         rates: phoneme error rates, for the card.
+        trained_at: the commit at which the training began, see :func:`commit`.
 
     Returns:
         The weights' file.
@@ -53,7 +58,7 @@ def ship(
             "phonemes and the manner of speaking"
         ),
         "sha256": hashlib.sha256(stored).hexdigest(),
-        "training": {**settings, "commit": commit(), "phoneme_error_rate": dict(rates)},
+        "training": {**settings, "commit": trained_at, "phoneme_error_rate": dict(rates)},
     }
     folder = ROOT / "lowser_lib" / "encoders" / name
     folder.mkdir(exist_ok=True)

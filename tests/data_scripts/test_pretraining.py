@@ -242,11 +242,11 @@ def test_resuming_without_or_with_another_checkpoint(tmp_path: Path) -> None:
 def test_a_shipped_encoder_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lowser_lib" / "encoders").mkdir(parents=True)
     monkeypatch.setattr(shipping, "ROOT", tmp_path)
-    monkeypatch.setattr(shipping, "commit", lambda: "0123456789ab")
     hearing = HEARINGS["nano"](16, 1, 0)
-    file = shipping.ship(hearing, "nano", {"seed": 3}, {"unseen_both": 0.2})
+    file = shipping.ship(hearing, "nano", {"seed": 3}, {"unseen_both": 0.2}, "abc")
     card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     assert card["training"]["phoneme_error_rate"] == {"unseen_both": 0.2}
+    assert card["training"]["commit"] == "abc"
     loaded = WhisperEncoder.from_checkpoint(checkpoints.read_nano(file.parent))
     assert loaded.pretrained
     assert "synthetic English" in loaded.description
@@ -262,5 +262,5 @@ def test_an_encoder_too_large_is_not_shipped(
     monkeypatch.setattr(shipping, "ROOT", tmp_path)
     monkeypatch.setattr(shipping, "LARGEST", 1000)
     with pytest.raises(ValueError, match="more than 1000"):
-        shipping.ship(HEARINGS["nano"](16, 1, 0), "nano", {}, {})
+        shipping.ship(HEARINGS["nano"](16, 1, 0), "nano", {}, {}, "abc")
     assert not list(tmp_path.iterdir())
