@@ -29,12 +29,11 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from lowser_lib.audio import SAMPLE_RATE
 from pretraining.recognition import HEARINGS, Recogniser, error_rate, masked
-from pretraining.shipping import commit, ship
+from pretraining.shipping import SPLITS, TEST_BLOCKS, commit, ship
 from pretraining.stream import Clips, make_block, stream
 
-TEST_SPLITS = ("unseen_voices", "unseen_words", "unseen_both")
-TEST_BLOCKS = 8
 CHECK_EVERY = 5
 
 
@@ -179,10 +178,19 @@ class Run:
             log.write(json.dumps(line) + "\n")
         print(line, file=sys.stderr, flush=True)
 
-    def test(self, split: str, blocks: int) -> float:
+    def hours(self) -> float:
+        """Length of all clips of the stream, estimated from its first blocks."""
+        settings = self.settings
+        spoken = [make_block(settings.seed, "train", n, settings.clips) for n in range(TEST_BLOCKS)]
+        seconds = sum(len(wave) for block in spoken for wave in block.waveforms) / SAMPLE_RATE
+        return round(seconds * settings.rounds * settings.blocks / TEST_BLOCKS / 3600, 1)
+
+    def test(self, split: str, blocks: int, clean: bool = False) -> float:
         """Phoneme error rate on a split that training never hears."""
         settings = self.settings
-        spoken = [make_block(settings.seed, split, n, settings.clips) for n in range(blocks)]
+        spoken = [
+            make_block(settings.seed, split, n, settings.clips, clean=clean) for n in range(blocks)
+        ]
         clips = Clips.from_blocks(spoken, self.model.hearing)
         return error_rate(self.model, clips.inputs, clips.phonemes, settings.batch)
 
@@ -240,10 +248,14 @@ def main() -> None:
     if resume or shipping:
         run.load()
     train(run, workers)
-    rates = {split: round(run.test(split, TEST_BLOCKS), 4) for split in TEST_SPLITS}
+    rates = {
+        f"{split}{', clean' * clean}": round(run.test(split, TEST_BLOCKS, clean), 4)
+        for split in SPLITS
+        for clean in (False, True)
+    }
     run.report(rates)
     if shipping:
-        ship(run.model.hearing, arguments["encoder"], asdict(run.settings), rates, run.commit)
+        ship(run.model.hearing, asdict(run.settings), rates, run.hours(), run.commit)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -55,7 +56,8 @@ def train_baseline(
     """Train the baseline on a copy of an encoder: fine-tuned, or as a probe.
 
     A probe (``encoder_learning_rate=0``) embeds every clip once and trains the head on the
-    embeddings; the result is what training on the spectrograms would give, much sooner.
+    embeddings; the result is what training on the spectrograms would give, much sooner. So does the
+    first part of a fine-tuning with ``head_epochs``.
 
     Args:
         encoder: the encoder to start from; it stays as it is.
@@ -64,15 +66,16 @@ def train_baseline(
         metric: judges the validation clips; see :data:`Metric`.
         generator: draws the head's weights, the batches and the run's seed.
         baseline: the method's settings; None takes the defaults.
-        config: the loop's settings; None takes the defaults.
+        config: the loop's settings; None takes the defaults. ``head_epochs`` go without early
+            stopping: they are cheap, and the best of them is kept.
         n_classes: number of emotions.
         fabric: as in :func:`fit`.
-        checkpoint: as in :func:`fit`.
+        checkpoint: as in :func:`fit`; the head's part is not in it and is done again.
         resume: as in :func:`fit`.
         progress: as in :func:`fit`.
 
     Returns:
-        The classifier, in evaluation mode, and the history.
+        The classifier, in evaluation mode, and the history (of the fine-tuning, if there is one).
 
     Raises:
         TrainingError: there is no clip, or training diverges.
@@ -86,33 +89,41 @@ def train_baseline(
     model = EmotionClassifier(
         encoder, n_classes, baseline.hidden, baseline.dropout, generator=generator
     )
-    if baseline.probe:
+    weights = balanced_weights(train.labels, n_classes) if baseline.balance_classes else None
+
+    def run(clips: Clips, judges: Clips | None, config: TrainingConfig, **saving: Any) -> History:
+        sampler = LengthBucketSampler(
+            clips.lengths,
+            config.batch_size,
+            generator,
+            num_replicas=fabric.world_size,
+            rank=fabric.global_rank,
+        )
+        return fit(
+            Baseline(model, baseline, weights),
+            ClipLoader(clips, sampler),
+            config,
+            generator=generator,
+            score=None if judges is None else partial(_score, metric, model, judges, fabric),
+            fabric=fabric,
+            progress=progress,
+            **saving,
+        )
+
+    saving = {"checkpoint": checkpoint, "resume": resume}
+    if baseline.probe or baseline.head_epochs:
         # Place and convert the encoder as the loop would, and then ask it only once.
         fabric.strategy.precision.convert_module(fabric.to_device(cast(nn.Module, encoder)))
-        train = _embedded(encoder, train, fabric)
-        validation = None if validation is None else _embedded(encoder, validation, fabric)
+        embedded = _embedded(encoder, train, fabric)
+        judges = None if validation is None else _embedded(encoder, validation, fabric)
         model.encoder = Precomputed(encoder.dimension)
-
-    sampler = LengthBucketSampler(
-        train.lengths,
-        config.batch_size,
-        generator,
-        num_replicas=fabric.world_size,
-        rank=fabric.global_rank,
-    )
-    weights = balanced_weights(train.labels, n_classes) if baseline.balance_classes else None
-    history = fit(
-        Baseline(model, baseline, weights),
-        ClipLoader(train, sampler),
-        config,
-        generator=generator,
-        score=None if validation is None else partial(_score, metric, model, validation, fabric),
-        fabric=fabric,
-        checkpoint=checkpoint,
-        resume=resume,
-        progress=progress,
-    )
-    model.encoder = encoder
+        if baseline.probe:
+            history = run(embedded, judges, config, **saving)
+        else:
+            run(embedded, judges, replace(config, epochs=baseline.head_epochs, patience=None))
+        model.encoder = encoder
+    if not baseline.probe:
+        history = run(train, validation, config, **saving)
     return model.eval(), history
 
 

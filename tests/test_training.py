@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,30 @@ def test_a_probe_is_the_same_on_embeddings_and_on_spectrograms() -> None:
     fit(Baseline(slow, config), ClipLoader(data, sampler), CONFIG, generator=random,
         fabric=make_fabric("cpu", "64-true"))  # fmt: skip
     np.testing.assert_allclose(predict(quick, data), predict(slow, data), atol=1e-9)
+
+
+def test_the_head_may_learn_before_the_encoder_joins_in() -> None:
+    config = BaselineConfig(hidden=8, encoder_learning_rate=1e-2, head_epochs=3)
+    settings = {"metric": accuracy, "fabric": make_fabric("cpu", "64-true")}
+    model, history = train_baseline(
+        FakeEncoder(), toy_clips(), generator=generator(2), baseline=config, config=CONFIG,
+        **settings,
+    )  # fmt: skip
+    assert len(history.rows) == CONFIG.epochs  # of the second part
+    # By hand: a probe, and then both together from where it ended.
+    random, data = generator(2), toy_clips()
+    slow = EmotionClassifier(FakeEncoder(), hidden=8, generator=random)
+    for part, lengths in ((3, torch.ones(len(data))), (CONFIG.epochs, data.lengths)):
+        slow.encoder.weight.requires_grad_(part != 3)
+        loader = ClipLoader(data, LengthBucketSampler(lengths, CONFIG.batch_size, random))
+        fit(Baseline(slow, config), loader, replace(CONFIG, epochs=part), generator=random,
+            fabric=settings["fabric"])  # fmt: skip
+    np.testing.assert_allclose(predict(model, data), predict(slow, data), atol=1e-9)
+    plain, _ = train_baseline(
+        FakeEncoder(), toy_clips(), generator=generator(2), baseline=replace(config, head_epochs=0),
+        config=CONFIG, **settings,
+    )  # fmt: skip
+    assert not np.allclose(predict(model, data), predict(plain, data), atol=1e-3)
 
 
 def test_frozen_parameters_stay_and_the_others_move() -> None:

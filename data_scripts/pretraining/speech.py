@@ -170,7 +170,9 @@ def _speak(reader: Reader, text: str, rng: np.random.Generator) -> tuple[np.ndar
     return samples, manner * np.sqrt(3.0)  # unit variance
 
 
-def speak_block(seed: int, number: int, clips: int, split: str = "train") -> Block:
+def speak_block(
+    seed: int, number: int, clips: int, split: str = "train", *, clean: bool = False
+) -> Block:
     """Make one block of clips.
 
     Args:
@@ -178,6 +180,7 @@ def speak_block(seed: int, number: int, clips: int, split: str = "train") -> Blo
         number: which block.
         clips: how many.
         split: one of :data:`SPLITS`: which voices and which words.
+        clean: leave out background, room, line and equaliser, for tests that ask for voice alone.
 
     Raises:
         ValueError: an unknown split.
@@ -200,7 +203,8 @@ def speak_block(seed: int, number: int, clips: int, split: str = "train") -> Blo
         spoken, manner = _speak(reader, text, rng)
         if not 0.6 * SAMPLE_RATE <= len(spoken) <= 6 * SAMPLE_RATE:
             continue
-        waveforms.append(corrupt(spoken, waveforms, rng).astype(np.float32))
+        heard = 0.5 * spoken / np.abs(spoken).max() if clean else corrupt(spoken, waveforms, rng)
+        waveforms.append(heard.astype(np.float32))
         phonemes.append(encode_phonemes(reader.phonemes(text)))
         prosody.append(manner)
     return Block(waveforms, phonemes, np.stack(prosody).astype(np.float32), voice)
@@ -213,10 +217,11 @@ def main() -> None:
     parser.add_argument("--number", type=int, required=True)
     parser.add_argument("--clips", type=int, required=True)
     parser.add_argument("--split", choices=SPLITS, required=True)
+    parser.add_argument("--clean", action="store_true")
     parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    block = speak_block(arguments.seed, arguments.number, arguments.clips, arguments.split)
-    block.save(arguments.output)
+    arguments = vars(parser.parse_args())
+    output: Path = arguments.pop("output")
+    speak_block(**arguments).save(output)
 
 
 if __name__ == "__main__":

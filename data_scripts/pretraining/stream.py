@@ -24,7 +24,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent
 ATTEMPTS = 3
 
 
-def make_block(seed: int, split: str, number: int, clips: int) -> Block:
+def make_block(seed: int, split: str, number: int, clips: int, *, clean: bool = False) -> Block:
     """Let a process of its own speak a block; a crash is retried.
 
     Args:
@@ -32,6 +32,7 @@ def make_block(seed: int, split: str, number: int, clips: int) -> Block:
         split: one of :data:`pretraining.speech.SPLITS`.
         number: which block.
         clips: how many clips.
+        clean: without background, room, line and equaliser.
 
     Raises:
         SynthesisError: it failed :data:`ATTEMPTS` times.
@@ -43,6 +44,7 @@ def make_block(seed: int, split: str, number: int, clips: int) -> Block:
         command = [sys.executable, "-m", "pretraining.speech", "--split", split]
         for name, value in (("seed", seed), ("number", number), ("clips", clips), ("output", path)):
             command += [f"--{name}", str(value)]
+        command += ["--clean"] * clean
         for _ in range(ATTEMPTS):
             done = subprocess.run(
                 command, env=environment, capture_output=True, text=True, check=False

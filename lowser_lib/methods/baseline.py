@@ -46,6 +46,8 @@ class BaselineConfig:
         dropout: share of that layer's outputs that is dropped in training, in [0, 1).
         learning_rate: peak rate of the head.
         encoder_learning_rate: peak rate of the encoder; 0 freezes it (a *probe*).
+        head_epochs: passes over the clips in which the head learns alone, before the encoder
+            joins in; 0: both learn from the start. A probe has no second part and ignores it.
         balance_classes: weigh each class by the inverse of its share.
     """
 
@@ -57,6 +59,10 @@ class BaselineConfig:
     learning_rate: float = 1e-3
     # ... the encoder has something to lose: a tenth keeps it near what pre-training taught it.
     encoder_learning_rate: float = 1e-4
+    # Both at once, as the paper's plain fine-tuning. With few clips the head had better go first:
+    # one of random weights sends the encoder errors of its own making, and what pre-training taught
+    # is bent before it can be used (Kumar et al. 2022, arXiv 2202.10054).
+    head_epochs: int = 0
     # Off, as the paper's plain cross-entropy; the source corpora are close to balanced.
     balance_classes: bool = False
 
@@ -72,6 +78,8 @@ class BaselineConfig:
             raise ValueError(f"dropout must lie in [0, 1), not {self.dropout!r}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate!r}")
+        if self.head_epochs < 0:
+            raise ValueError(f"head_epochs must be at least 0, not {self.head_epochs!r}")
         if not self.encoder_learning_rate >= 0:
             rate = self.encoder_learning_rate
             raise ValueError(f"encoder_learning_rate must be at least 0, not {rate!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,17 @@ def _one_thread() -> None:
 def block() -> speech.Block:
     """Four clips, spoken by a process of its own."""
     return make_block(3, "train", 0, 4)
+
+
+def test_a_clean_block_is_the_same_speech_without_the_room() -> None:
+    clean, noisy = (make_block(3, "unseen_words", 0, 2, clean=clean) for clean in (True, False))
+    assert clean.voice == noisy.voice
+    for wave in clean.waveforms:
+        assert abs(float(np.abs(wave).max()) - 0.5) < 1e-3
+    # The first clip is spoken before any corruption draws from the same generator.
+    np.testing.assert_array_equal(clean.phonemes[0], noisy.phonemes[0])
+    assert len(clean.waveforms[0]) == len(noisy.waveforms[0])
+    assert not np.allclose(clean.waveforms[0], noisy.waveforms[0], atol=0.01)
 
 
 # Sentences
@@ -243,10 +255,18 @@ def test_a_shipped_encoder_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "lowser_lib" / "encoders").mkdir(parents=True)
     monkeypatch.setattr(shipping, "ROOT", tmp_path)
     hearing = HEARINGS["nano"](16, 1, 0)
-    file = shipping.ship(hearing, "nano", {"seed": 3}, {"unseen_both": 0.2}, "abc")
-    card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-    assert card["training"]["phoneme_error_rate"] == {"unseen_both": 0.2}
-    assert card["training"]["commit"] == "abc"
+    rates = {f"{split}{kind}": 0.21 for split in shipping.SPLITS for kind in ("", ", clean")}
+    file = shipping.ship(hearing, vars(SETTINGS), rates, 1.5, "abc")
+    facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    assert facts["training"]["phoneme_error_rate"] == rates
+    assert facts["bytes"] == file.stat().st_size
+    card = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert "at commit `abc`" in card
+    assert card.count("21.0%") == len(rates)
+    told = re.search(r"pretrain_nano.py --output DIR (.*)", card)
+    assert told
+    parsed = vars(pretrain_nano.parse(["--output", "DIR", *told[1].split()]))
+    assert {name: parsed[name] for name in vars(SETTINGS)} == vars(SETTINGS)  # anyone can rerun it
     loaded = WhisperEncoder.from_checkpoint(checkpoints.read_nano(file.parent))
     assert loaded.pretrained
     assert "synthetic English" in loaded.description
@@ -262,5 +282,5 @@ def test_an_encoder_too_large_is_not_shipped(
     monkeypatch.setattr(shipping, "ROOT", tmp_path)
     monkeypatch.setattr(shipping, "LARGEST", 1000)
     with pytest.raises(ValueError, match="more than 1000"):
-        shipping.ship(HEARINGS["nano"](16, 1, 0), "nano", {}, {}, "abc")
+        shipping.ship(HEARINGS["nano"](16, 1, 0), vars(SETTINGS), {}, 1.5, "abc")
     assert not list(tmp_path.iterdir())

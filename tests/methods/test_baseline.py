@@ -180,6 +180,7 @@ def test_balanced_weights_need_a_label() -> None:
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
         ({"encoder_learning_rate": -1.0}, "encoder_learning_rate must be at least 0"),
+        ({"head_epochs": -1}, "head_epochs must be at least 0, not -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str) -> None:
