@@ -4,11 +4,14 @@
     LOWSER_CORPORA=~/corpora python data_scripts/evaluate_nano.py --profile open
 
 Per seed the source corpus is split by speaker into training, validation and test clips. Each
-encoder is trained as a frozen probe and fine-tuned, on the training clips alone; the epoch is
-chosen on the validation speakers. The classifier is then tested on the held-out speakers and on
-every target corpus: as recorded, and with the bands of the target's spectrograms matched to the
-source's (:mod:`lowser_lib.views.normalisation`; no label is used). Yardsticks on the same clips:
-majority, and an SVM on eGeMAPS. One record, ``results/PROFILE/03-nano.json``.
+encoder is trained as a frozen probe, and fine-tuned after its head has learned alone; ``nano`` also
+with both learning at once. Only training clips are learned from, and the epoch is chosen on the
+validation speakers. The classifier is then tested on the held-out speakers and on every target
+corpus: as recorded, and with means and deviations of the target matched to the source's, of the
+spectrograms' bands (:mod:`lowser_lib.views.normalisation`), of the embeddings
+(:func:`lowser_lib.prediction.match_embeddings`), or of both; no label is used. Yardsticks on the
+same clips: majority, and an SVM on eGeMAPS, each corpus standardised by itself or not. One record,
+``results/PROFILE/03-nano.json``.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -33,9 +38,10 @@ from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.evaluation import classification_metrics
 from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.methods.yardsticks import EgemapsSVM, majority
+from lowser_lib.prediction import classify, embed, match_embeddings, predict
 from lowser_lib.recipes import train_baseline
 from lowser_lib.sampling import ClipDataset
-from lowser_lib.training import TrainingConfig, make_fabric, predict
+from lowser_lib.training import TrainingConfig, make_fabric
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.egemaps import EgemapsView
 from lowser_lib.views.mel import MelView
@@ -92,18 +98,53 @@ class Speech:
         return ClipDataset([self.source_mels[index] for index in clips.index], numbers(clips))
 
 
-def neural(
-    speech: Speech, seed: int, pretrained: bool, fine_tune: bool, epochs: int
-) -> Iterator[dict[str, object]]:
-    """Train one classifier and test it everywhere."""
-    profile = speech.profile
+class Variant(NamedTuple):
+    """One way to train a classifier.
+
+    Attributes:
+        pretrained: nano's weights, or random ones.
+        fine_tune: whether the encoder learns.
+        head_first: whether the head learns alone before that.
+    """
+
+    pretrained: bool
+    fine_tune: bool
+    head_first: bool = True
+
+    @property
+    def name(self) -> str:
+        """The method's name in tables."""
+        weights = "nano" if self.pretrained else "random weights"
+        if not self.fine_tune:
+            return f"{weights}, frozen"
+        return f"{weights}, fine-tuned{'' if self.head_first else ' at once'}"
+
+
+VARIANTS = (
+    Variant(pretrained=True, fine_tune=False),
+    Variant(pretrained=True, fine_tune=True),
+    Variant(pretrained=True, fine_tune=True, head_first=False),
+    Variant(pretrained=False, fine_tune=False),
+    Variant(pretrained=False, fine_tune=True),
+)
+
+
+@cache
+def speech_of(name: str) -> Speech:
+    """The speech of a profile, read once in each process."""
+    return Speech(profiles.get(name))
+
+
+def neural(name: str, seed: int, variant: Variant) -> list[dict[str, object]]:
+    """Train one classifier with one thread, and test it everywhere."""
+    torch.set_num_threads(1)
+    speech, profile = speech_of(name), profiles.get(name)
     encoder = (
         WhisperEncoder.load(profile.encoder, download_root=paths.checkpoints())
-        if pretrained
+        if variant.pretrained
         else WhisperEncoder.random(profile.encoder, seed)
     )
     train, validation, test = speech.split(seed)
-    rate = profile.encoder_learning_rate if fine_tune else 0.0
     fabric = make_fabric(precision=profile.precision)
     begun = time.monotonic()
     model, history = train_baseline(
@@ -112,49 +153,61 @@ def neural(
         speech.dataset(validation),
         metric=lambda truth, found: score(truth, found)["macro_f1"],
         generator=torch.Generator().manual_seed(seed),
-        baseline=BaselineConfig(learning_rate=profile.learning_rate, encoder_learning_rate=rate),
-        # A probe embeds every clip once, so that more passes cost next to nothing.
+        baseline=BaselineConfig(
+            learning_rate=profile.learning_rate,
+            encoder_learning_rate=profile.encoder_learning_rate if variant.fine_tune else 0.0,
+            head_epochs=profile.head_epochs if variant.head_first else 0,
+        ),
         config=TrainingConfig(
-            epochs=epochs if fine_tune else 10 * epochs,
+            epochs=profile.epochs if variant.fine_tune else profile.head_epochs,
             batch_size=profile.batch_size,
-            patience=None if fine_tune else 20,
+            patience=None,
         ),
         fabric=fabric,
     )
-    row = {
-        "method": f"{'nano' if pretrained else 'random weights'}, "
-        f"{'fine-tuned' if fine_tune else 'frozen'}",
+    row: dict[str, object] = {
+        "method": variant.name,
         "seed": seed,
         "training_seconds": time.monotonic() - begun,
         "epoch": history.best_epoch,
+        "validation": max(history["score"]),
     }
+
+    reference = embed(model.encoder, speech.dataset(train), fabric=fabric)
+    truth = numbers(test)
     answers = predict(model, speech.dataset(test), fabric=fabric).argmax(axis=1)
-    yield {**row, "test": HELD_OUT, "matched": False, **score(numbers(test), answers)}
-    for (name, matched), mels in speech.mels.items():
-        truth = numbers(speech.targets[name])
-        answers = predict(model, ClipDataset(mels, truth), fabric=fabric).argmax(axis=1)
-        yield {**row, "test": name, "matched": matched, **score(truth, answers)}
+    rows = [{**row, "test": HELD_OUT, "matching": "none", **score(truth, answers)}]
+    for (where, bands), mels in speech.mels.items():
+        truth = numbers(speech.targets[where])
+        plain = embed(model.encoder, ClipDataset(mels, truth), fabric=fabric)
+        for matching, embeddings in (
+            ("bands" if bands else "none", plain),
+            ("both" if bands else "embeddings", match_embeddings(plain, reference)),
+        ):
+            answers = classify(model, embeddings, fabric).argmax(axis=1)
+            rows.append({**row, "test": where, "matching": matching, **score(truth, answers)})
+    return rows
 
 
-def yardsticks(speech: Speech, seed: int) -> Iterator[dict[str, object]]:
+def yardsticks(name: str, seed: int) -> Iterator[dict[str, object]]:
     """Majority and eGeMAPS + SVM, on the same split; validation clips are not needed."""
+    speech = speech_of(name)
     train, _, test = speech.split(seed)
+    known = speech.source_features[train.index], numbers(train), train["corpus"]
     svms = {
-        matched: EgemapsSVM("corpus" if matched else "train").fit(
-            speech.source_features[train.index], numbers(train), train["corpus"]
-        )
-        for matched in (False, True)
+        "none": EgemapsSVM("train").fit(*known),
+        "measures": EgemapsSVM("corpus").fit(*known),
     }
     tests = {HELD_OUT: (test, speech.source_features[test.index])}
     tests |= {name: (clips, speech.features[name]) for name, clips in speech.targets.items()}
-    for name, (clips, features) in tests.items():
+    for where, (clips, features) in tests.items():
         truth = numbers(clips)
-        row = {"seed": seed, "test": name}
+        row = {"seed": seed, "test": where}
         answers = majority(numbers(train), len(truth))
-        yield {**row, "method": "majority", "matched": False, **score(truth, answers)}
-        for matched, svm in svms.items():
+        yield {**row, "method": "majority", "matching": "none", **score(truth, answers)}
+        for matching, svm in svms.items():
             answers = svm.predict(features, clips["corpus"])
-            yield {**row, "method": "eGeMAPS + SVM", "matched": matched, **score(truth, answers)}
+            yield {**row, "method": "eGeMAPS + SVM", "matching": matching, **score(truth, answers)}
 
 
 def main() -> None:
@@ -164,21 +217,21 @@ def main() -> None:
     )
     parser.add_argument("--profile", choices=tuple(profiles.PROFILES), default="fast")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, help="of fine-tuning; default: the profile's")
     parser.add_argument("--results", type=Path, default=paths.results_root())
     arguments = parser.parse_args()
     profile = profiles.get(arguments.profile)
-    epochs = arguments.epochs or profile.epochs
     commit = provenance.git_commit(Path(__file__).parent)
     begun = time.monotonic()
-    speech = Speech(profile)
-    rows: list[dict[str, object]] = []
-    for seed in range(arguments.seeds):
-        rows += yardsticks(speech, seed)
-        for pretrained in (True, False):
-            for fine_tune in (False, True):
-                rows += neural(speech, seed, pretrained, fine_tune, epochs)
-                print(rows[-1], file=sys.stderr, flush=True)
+    speech, seeds = speech_of(profile.name), range(arguments.seeds)
+    rows = [row for seed in seeds for row in yardsticks(profile.name, seed)]
+    work = (
+        joblib.delayed(neural)(profile.name, seed, variant)
+        for seed in seeds
+        for variant in VARIANTS
+    )
+    for tested in joblib.Parallel(n_jobs=profile.jobs, return_as="generator")(work):
+        rows += tested
+        print(tested[0], file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
     record = records.RunRecord(
         schema=records.SCHEMA,
@@ -187,7 +240,7 @@ def main() -> None:
         profile=profile.name,
         seed=0,
         metrics=records.plain({"runs": table}),
-        config=records.plain({**profile.to_dict(), "epochs": epochs, "folds": FOLDS}),
+        config=records.plain({**profile.to_dict(), "folds": FOLDS}),
         corpora=dict(speech.loaded.hashes),
         device=records.device(),
         versions=provenance.versions(),
@@ -196,7 +249,7 @@ def main() -> None:
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     print(f"wrote {record.save(arguments.results)}: {len(asdict(record)['metrics']['runs'])}")
-    means = table.pivot_table("macro_f1", ["method", "matched"], "test", sort=False)
+    means = table.pivot_table("macro_f1", ["method", "matching"], "test", sort=False)
     print(means.round(3).to_string())
 
 

@@ -60,6 +60,60 @@ def embed(
     )
 
 
+def classify(
+    model: EmotionClassifier, embeddings: Tensor, fabric: Fabric | None = None
+) -> np.ndarray:
+    """Probabilities of the emotions from embeddings: what :func:`predict` does after the encoder.
+
+    Args:
+        model: the classifier, on any device; its mode and weights stay as they are.
+        embeddings: ``(N, D)``, as :func:`embed` gives them; perhaps matched to another corpus's.
+        fabric: as in :func:`predict`.
+
+    Returns:
+        float64 ``(N, n_classes)``; each row sums to 1.
+    """
+    weight = next(model.head.parameters())
+    was_training = model.training
+    model.eval()
+    with torch.no_grad(), fabric.autocast() if fabric is not None else nullcontext():
+        logits = model.head(embeddings.to(weight.device, weight.dtype)).cpu()
+    model.train(was_training)
+    return np.asarray(logits.double().softmax(dim=-1).numpy())
+
+
+def match_embeddings(embeddings: Tensor, reference: Tensor) -> Tensor:
+    """Give the embeddings of a corpus the mean and deviation of another's, without any label.
+
+    Speech that was recorded elsewhere lies elsewhere among the embeddings, and a head that was
+    trained on one corpus finds all of another on one side of its border. Here each of the D
+    features is standardised within its corpus, as adaptive batch normalisation does for the layers
+    of a network (Li et al. 2016, arXiv 1603.04779), and as the eGeMAPS yardstick does for its
+    measures. It assumes that both corpora hold about the same mixture of emotions.
+
+    Args:
+        embeddings: ``(N, D)`` of all clips of one corpus.
+        reference: ``(M, D)`` of the clips the classifier was trained on, by the same encoder.
+
+    Returns:
+        ``(N, D)``. A feature that does not vary in the corpus takes the reference's mean.
+
+    Raises:
+        ValueError: the shapes do not go together, or there are no clips.
+    """
+    both = (embeddings, reference)
+    if (
+        any(one.ndim != 2 or not len(one) for one in both)
+        or embeddings.shape[1] != reference.shape[1]
+    ):
+        shapes = " and ".join(str(tuple(one.shape)) for one in both)
+        raise ValueError(f"embeddings and reference must be (N, D) and (M, D), not {shapes}")
+    means = [one.mean(dim=0) for one in both]
+    own, wanted = (one.std(dim=0, correction=0) for one in both)
+    scale = torch.where(own > 0, wanted / own.clamp(min=torch.finfo(own.dtype).tiny), 0.0)
+    return means[1] + (embeddings - means[0]) * scale
+
+
 def _map_clips(
     compute: Callable[[Batch], Tensor],
     module: nn.Module,

@@ -29,7 +29,7 @@ from lowser_lib.methods.baseline import (
     Precomputed,
     balanced_weights,
 )
-from lowser_lib.prediction import embed, predict
+from lowser_lib.prediction import classify, embed, match_embeddings, predict
 from lowser_lib.run_state import History
 from lowser_lib.sampling import ClipLoader, Clips, EmbeddingDataset, LengthBucketSampler
 from lowser_lib.training import TrainingConfig, fit, make_fabric
@@ -134,11 +134,14 @@ class Trained(NamedTuple):
         seed: what was drawn from: head, batches, dropout, and the weights of a random encoder.
         history: what happened in it.
         probabilities: name of a test set -> float64 ``(N, n_classes)``, as of :func:`predict`.
+        matched: the same, after each test set's embeddings were given the mean and deviation of the
+            training clips', see :func:`lowser_lib.prediction.match_embeddings`.
     """
 
     seed: int
     history: History
     probabilities: dict[str, np.ndarray]
+    matched: dict[str, np.ndarray]
 
 
 def repeat_baseline(
@@ -224,8 +227,13 @@ def _train_once(
         progress=progress,
         **settings,
     )
-    answers = {name: predict(model, clips, fabric=fabric) for name, clips in tests.items()}
-    return Trained(seed, history, answers)
+    reference = embed(model.encoder, train, fabric=fabric)
+    answers, matched = {}, {}
+    for name, clips in tests.items():
+        embeddings = embed(model.encoder, clips, fabric=fabric)
+        answers[name] = classify(model, embeddings, fabric)
+        matched[name] = classify(model, match_embeddings(embeddings, reference), fabric)
+    return Trained(seed, history, answers, matched)
 
 
 def _embedded(encoder: Encoder, clips: Clips, fabric: Fabric) -> EmbeddingDataset:

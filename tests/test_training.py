@@ -24,6 +24,7 @@ from lowser_lib.encoders.checkpoints import EncoderDimensions
 from lowser_lib.errors import CheckpointError, TrainingError
 from lowser_lib.methods import Recipe, Step
 from lowser_lib.methods.baseline import Baseline, BaselineConfig, EmotionClassifier
+from lowser_lib.prediction import classify, match_embeddings
 from lowser_lib.recipes import repeat_baseline, train_baseline
 from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, LengthBucketSampler
 from lowser_lib.training import (
@@ -179,7 +180,7 @@ def test_a_probe_is_the_same_on_embeddings_and_on_spectrograms() -> None:
 
 def test_the_head_may_learn_before_the_encoder_joins_in() -> None:
     config = BaselineConfig(hidden=8, encoder_learning_rate=1e-2, head_epochs=3)
-    settings = {"metric": accuracy, "fabric": make_fabric("cpu", "64-true")}
+    settings: dict[str, Any] = {"metric": accuracy, "fabric": make_fabric("cpu", "64-true")}
     model, history = train_baseline(
         FakeEncoder(), toy_clips(), generator=generator(2), baseline=config, config=CONFIG,
         **settings,
@@ -249,7 +250,28 @@ def test_repeats_are_single_trainings_whether_in_turn_or_side_by_side() -> None:
     model, _ = train_baseline(
         FakeEncoder(), toy_clips(), toy_clips(16, seed=7), generator=generator(3), **settings
     )
-    np.testing.assert_array_equal(predict(model, tests["far"]), first.probabilities["far"])
+    np.testing.assert_allclose(predict(model, tests["far"]), first.probabilities["far"], atol=1e-6)
+    embeddings, reference = (embed(model.encoder, one) for one in (tests["far"], toy_clips()))
+    matched = classify(model, match_embeddings(embeddings, reference))
+    np.testing.assert_allclose(matched, first.matched["far"], atol=1e-6)
+
+
+def test_matched_embeddings_have_the_mean_and_deviation_of_the_reference() -> None:
+    random = np.random.default_rng(0)
+    reference = torch.from_numpy(random.normal(3.0, 2.0, (50, 4)))
+    elsewhere = 10.0 - 0.5 * reference[torch.randperm(50, generator=generator())]
+    elsewhere[:, 3] = 7.0  # says nothing
+    matched = match_embeddings(elsewhere, reference)
+    torch.testing.assert_close(matched.mean(dim=0), reference.mean(dim=0))
+    torch.testing.assert_close(matched.std(dim=0)[:3], reference.std(dim=0)[:3])
+    torch.testing.assert_close(matched[:, 3], reference[:, 3].mean().expand(50))
+    torch.testing.assert_close(match_embeddings(reference, reference), reference)
+
+
+@pytest.mark.parametrize(("one", "other"), [((3, 2), (3, 4)), ((0, 2), (3, 2)), ((3,), (3, 2))])
+def test_embeddings_that_do_not_go_together(one: tuple[int, ...], other: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        match_embeddings(torch.ones(one), torch.ones(other))
 
 
 @pytest.mark.parametrize(("seeds", "jobs", "message"), [((), 1, "seeds"), ((0,), 0, "jobs.*0")])
