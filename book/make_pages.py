@@ -1,12 +1,13 @@
-"""Write the pages of the book that come from the library: the data cards.
+"""Write the pages of the book that come from the library: the data cards and the model cards.
 
-``make book`` calls it. The page is committed, so that it can be read without building, and
-``tests/test_book.py`` holds it equal to what the cards say now.
+``make book`` calls it. The pages are committed, so that they can be read without building, and
+``tests/test_book.py`` holds them equal to what the cards say now.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 from lowser_lib import corpora
 from lowser_lib.corpora import DataCard
 
-PAGE = Path(__file__).with_name("data_cards.md")
+BOOK = Path(__file__).parent
+LIBRARY = BOOK.parent / "lowser_lib"
 
 LANGUAGES = {
     "ar": "Arabic",
@@ -32,6 +34,16 @@ OPENING = """\
 What to know of a corpus before listening to it. `lowser corpora list` prints them, `lowser corpora
 verify` checks what is in place below `LOWSER_CORPORA`, and `lowser corpora prepare` makes it ready.
 No recorded speech comes with the course; please keep to the terms of each corpus.
+"""
+
+
+MODELS = """\
+# Model cards
+
+<!-- Written by book/make_pages.py from the cards beside the weights, in lowser_lib. -->
+
+What the small encoders that come with the course have heard, and how well. They stand in for
+encoders that are too large to come with it.
 """
 
 
@@ -101,8 +113,21 @@ def page(cards: Iterable[DataCard]) -> str:
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
+def models() -> str:
+    """Write the page of model cards: those beside weights, their headings one level down."""
+    cards = sorted(path.with_suffix(".md") for path in LIBRARY.glob("*/*/*.safetensors"))
+    texts = (card.read_text(encoding="utf-8") for card in cards)
+    return "\n".join([MODELS, *(re.sub("^#", "##", text, flags=re.MULTILINE) for text in texts)])
+
+
+def pages() -> dict[str, str]:
+    """Write all pages; names of files in the book to their content."""
+    cards = (corpora.get(name).card for name in corpora.names())
+    return {"data_cards.md": page(cards), "model_cards.md": models()}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Write the page, or with ``--check`` only say whether it is up to date.
+    """Write the pages, or with ``--check`` only say whether they are up to date.
 
     Args:
         arguments: Command line; None takes that of the process.
@@ -113,13 +138,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
     check = parser.parse_args(arguments).check
-    text = page(corpora.get(name).card for name in corpora.names())
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    if check:
-        print(f"{PAGE} is not what the cards say: run `make book`", file=sys.stderr)
-        return 1
-    PAGE.write_text(text, encoding="utf-8")
+    for name, text in pages().items():
+        file = BOOK / name
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            print(f"{file} is not what the cards say: run `make book`", file=sys.stderr)
+            return 1
+        file.write_text(text, encoding="utf-8")
     return 0
 
 

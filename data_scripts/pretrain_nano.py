@@ -2,6 +2,7 @@
 
     python data_scripts/pretrain_nano.py --output build/nano            # hours on two cores
     python data_scripts/pretrain_nano.py --output build/nano --resume   # after an interruption
+    python data_scripts/pretrain_nano.py --output build/nano --resume --rounds 60  # end elsewhere
     python data_scripts/pretrain_nano.py --output build/nano --ship     # put it into the package
 
 The encoder learns to tell the phonemes of a clip (connectionist temporal classification, Graves et
@@ -10,7 +11,8 @@ range, tilt and so on that the synthesizer was given. The second task is our cho
 alone teaches an encoder to hear *past* the manner of speaking, which is what emotion is made of.
 
 Training goes in rounds. A round is made of new clips, a pure function of (seed, round); while the
-encoder learns from one, other processes speak the next. ``--resume`` goes on after the last round.
+encoder learns from one, other processes speak the next. ``--resume`` goes on after the last round;
+with other ``--rounds`` the rate falls to zero at the new end, and the card says so.
 """
 
 from __future__ import annotations
@@ -101,6 +103,8 @@ class Run:
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_rate)
         self.done = 0
         self.commit = commit()
+        #: How many rounds were planned for before: ``[done, planned]`` for each change of mind.
+        self.plans: list[list[int]] = []
 
     def _share_of_rate(self, step: int) -> float:
         rising = (step + 1) / max(1, self.settings.steps // 20)
@@ -117,20 +121,26 @@ class Run:
         names = ("model", "optimizer", "scheduler")
         states = {name: getattr(self, name).state_dict() for name in names}
         facts = {"done": self.done, "settings": asdict(self.settings), "commit": self.commit}
-        torch.save({**states, **facts}, part)
+        torch.save({**states, **facts, "plans": self.plans}, part)
         part.replace(self.checkpoint)
 
     def load(self) -> None:
-        """Go back to the checkpoint.
+        """Go back to the checkpoint; the number of rounds may be another than then.
 
         Raises:
-            SystemExit: there is none, or it belongs to other settings.
+            SystemExit: there is none, it belongs to other settings, or has more rounds behind it.
         """
         if not self.checkpoint.is_file():
             sys.exit(f"{self.checkpoint}: no checkpoint to resume; leave out --resume")
         state = torch.load(self.checkpoint, weights_only=True, map_location=self.fabric.device)
-        if state["settings"] != asdict(self.settings):
+        settings, planned = asdict(self.settings), state["settings"]["rounds"]
+        if {**state["settings"], "rounds": settings["rounds"]} != settings:
             sys.exit(f"{self.checkpoint}: made with other settings: {state['settings']}")
+        if state["done"] > settings["rounds"]:
+            sys.exit(f"{self.checkpoint}: {state['done']} rounds are done: --rounds must be more")
+        self.plans = state.get("plans", [])
+        if planned != settings["rounds"]:
+            self.plans = [*self.plans, [state["done"], planned]]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -255,7 +265,8 @@ def main() -> None:
     }
     run.report(rates)
     if shipping:
-        ship(run.model.hearing, asdict(run.settings), rates, run.hours(), run.commit)
+        facts = {"plans": run.plans, "hours": run.hours(), "commit": run.commit}
+        ship(run.model.hearing, asdict(run.settings), rates, facts)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,17 @@ def test_data_cards_page_says_what_the_cards_say() -> None:
         assert f"### {name}\n" in text
 
 
+def test_model_cards_page_holds_the_cards_beside_the_weights() -> None:
+    make_pages = runpy.run_path(str(BOOK / "make_pages.py"))
+    text = make_pages["pages"]()["model_cards.md"]
+    assert read("model_cards.md") == text, "run `make book`"
+    weights = sorted((BOOK.parent / "lowser_lib").glob("*/*/*.safetensors"))
+    assert weights
+    for file in weights:
+        card = file.with_suffix(".md").read_text(encoding="utf-8")
+        assert card.split("## ", 1)[1].splitlines()[0] in text
+
+
 def test_map_is_drawn_by_its_script(tmp_path: Path) -> None:
     drawn = tmp_path / "map.png"
     runpy.run_path(str(BOOK / "images" / "make_map.py"))["draw"](drawn)

@@ -188,9 +188,10 @@ def test_the_head_may_learn_before_the_encoder_joins_in() -> None:
     assert len(history.rows) == CONFIG.epochs  # of the second part
     # By hand: a probe, and then both together from where it ended.
     random, data = generator(2), toy_clips()
-    slow = EmotionClassifier(FakeEncoder(), hidden=8, generator=random)
+    encoder = FakeEncoder()
+    slow = EmotionClassifier(encoder, hidden=8, generator=random)
     for part, lengths in ((3, torch.ones(len(data))), (CONFIG.epochs, data.lengths)):
-        slow.encoder.weight.requires_grad_(part != 3)
+        encoder.weight.requires_grad_(part != 3)
         loader = ClipLoader(data, LengthBucketSampler(lengths, CONFIG.batch_size, random))
         fit(Baseline(slow, config), loader, replace(CONFIG, epochs=part), generator=random,
             fabric=settings["fabric"])  # fmt: skip

@@ -17,25 +17,29 @@ from pretraining.recognition import Hearing
 ROOT = Path(__file__).resolve().parent.parent.parent
 LARGEST = 6_000_000
 #: What a card holds beside the settings of the command line.
-RESULTS = ("hours", "commit", "phoneme_error_rate")
+RESULTS = ("hours", "commit", "plans", "phoneme_error_rate")
 #: Blocks of clips that an error rate is measured on.
 TEST_BLOCKS = 8
 TITLES = {
     "nano": "nano, a small Whisper encoder",
     "wav2vec2_nano": "wav2vec2-nano, a small wav2vec 2.0",
 }
+#: Where in the library an encoder is loaded, and therefore lies.
+PLACES = {"nano": "encoders/nano", "wav2vec2_nano": "views/wav2vec2_nano"}
 SPLITS = {
-    "unseen_voices": "voices that training never heard",
-    "unseen_words": "words that training never heard",
-    "unseen_both": "both",
+    "unseen_voices": "voices",
+    "unseen_words": "words",
+    "unseen_both": "voices and words",
 }
 TEXT = """\
 # {title}
 
 <!-- Written by data_scripts/pretrain_nano.py when the encoder was shipped. -->
 
-{description}. It has {parameters:,} parameters in {bytes:,} bytes (`{name}.safetensors`, float16;
-sizes and SHA-256 in `{name}.json`).
+{description}.
+
+It has {parameters:,} parameters in {bytes:,} bytes (`{name}.safetensors`, float16; sizes and hash
+in `{name}.json`).
 
 ## Data
 
@@ -49,7 +53,7 @@ out.
 
     python data_scripts/pretrain_nano.py --output DIR {options}
 
-at commit `{commit}`: phonemes by connectionist temporal classification, and with weight
+at commit `{commit}`{plans}: phonemes by connectionist temporal classification, and with weight
 {manner_weight} the settings of the synthesizer (rate, pitch, range, slope, pauses, tilt, breath,
 shimmer), which recognition alone would teach an encoder to pass over. No emotion was named to it.
 
@@ -96,6 +100,10 @@ def model_card(facts: Mapping[str, Any]) -> str:
         passes=training["passes"],
         options=" ".join(f"--{key.replace('_', '-')} {value}" for key, value in settings.items()),
         commit=training["commit"],
+        plans="".join(
+            f"; up to round {done} with `--rounds {planned}`, then taken up with `--resume`"
+            for done, planned in training["plans"]
+        ),
         manner_weight=training["manner_weight"],
         test_clips=TEST_BLOCKS * training["clips"],
         rates="\n".join(
@@ -109,17 +117,16 @@ def ship(
     hearing: Hearing,
     settings: Mapping[str, Any],
     rates: Mapping[str, float],
-    hours: float,
-    trained_at: str,
+    run: Mapping[str, Any],
 ) -> Path:
-    """Write weights, sizes and card into ``lowser_lib/encoders/NAME``.
+    """Write weights, sizes and card into the encoder's folder in the library, see :data:`PLACES`.
 
     Args:
         hearing: the trained encoder.
         settings: of the run; ``encoder`` among them is the name.
         rates: phoneme error rates, for the card.
-        hours: how much speech was streamed.
-        trained_at: the commit at which the training began, see :func:`commit`.
+        run: ``hours`` of speech that were streamed; ``commit`` at which the training began;
+            ``plans``, rounds done and planned wherever the number of rounds was changed.
 
     Returns:
         The weights' file, ``NAME.safetensors``; beside it lie ``NAME.json`` and ``NAME.md``.
@@ -144,12 +151,11 @@ def ship(
         "parameters": sum(value.numel() for value in weights.values()),
         "training": {
             **settings,
-            "hours": hours,
-            "commit": trained_at,
+            **run,
             "phoneme_error_rate": dict(rates),
         },
     }
-    folder = ROOT / "lowser_lib" / "encoders" / name
+    folder = ROOT / "lowser_lib" / PLACES[name]
     folder.mkdir(exist_ok=True)
     for file, content in (
         (folder / f"{name}.safetensors", stored),

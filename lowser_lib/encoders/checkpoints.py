@@ -202,6 +202,29 @@ def read_openai(path: Path, description: str) -> Checkpoint:
     return Checkpoint(dimensions, weights, description, str(path))
 
 
+def nano_card(folder: Path = NANO_FOLDER) -> dict[str, Any]:
+    """What is known of the small encoder: sizes, origin, and how it was trained.
+
+    Args:
+        folder: the folder that holds ``nano.json``.
+
+    Returns:
+        ``dims``, ``description`` and ``sha256``, see :func:`read_nano`; once trained also
+        ``training``: settings, hours of speech, and phoneme error rates as shares of 1.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    card = folder / "nano.json"
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+        return {**content, **{key: content[key] for key in ("dims", "description", "sha256")}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{card}: missing or damaged ({error!r}); install LowSER again (`make setup`)"
+        ) from error
+
+
 def read_nano(folder: Path = NANO_FOLDER) -> Checkpoint:
     """Read the small encoder that comes with LowSER.
 
@@ -217,11 +240,8 @@ def read_nano(folder: Path = NANO_FOLDER) -> Checkpoint:
     """
     card, file = folder / "nano.json", folder / "nano.safetensors"
     remedy = "install LowSER again (`make setup`)"
-    try:
-        content = json.loads(card.read_text(encoding="utf-8"))
-        dims, description, sha256 = content["dims"], content["description"], content["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{card}: missing or damaged ({error!r}); {remedy}") from error
+    content = nano_card(folder)
+    dims, description, sha256 = content["dims"], content["description"], content["sha256"]
     dimensions = EncoderDimensions.from_mapping(dims, card)
     if sha256 is None:
         return Checkpoint(dimensions, None, description, str(card))

@@ -17,6 +17,8 @@ from lowser_lib.corpora.synthetic import sentences as course_sentences
 from lowser_lib.corpora.synthetic.voices import COURSE_VARIANTS
 from lowser_lib.encoders import WhisperEncoder, checkpoints
 from lowser_lib.errors import SynthesisError
+from lowser_lib.views import wav2vec2_sources
+from lowser_lib.views.wav2vec2 import Wav2Vec2View
 from pretraining import shipping, speech
 from pretraining.corruption import coloured_noise, corrupt, tilted
 from pretraining.recognition import HEARINGS, Recogniser, error_rate, masked
@@ -251,17 +253,37 @@ def test_resuming_without_or_with_another_checkpoint(tmp_path: Path) -> None:
         pretrain_nano.Run(other, tmp_path, "cpu").load()
 
 
+def test_the_number_of_rounds_may_change_on_the_way(tmp_path: Path) -> None:
+    run = pretrain_nano.Run(SETTINGS, tmp_path, "cpu")
+    run.done = 1
+    run.save()
+    longer = pretrain_nano.Settings(**{**vars(SETTINGS), "rounds": 5})
+    resumed = pretrain_nano.Run(longer, tmp_path, "cpu")
+    resumed.load()
+    assert (resumed.done, resumed.plans) == (1, [[1, SETTINGS.rounds]])
+    assert resumed._share_of_rate(longer.steps) == 0.0
+    resumed.done = 3
+    resumed.save()
+    again = pretrain_nano.Run(longer, tmp_path, "cpu")
+    again.load()
+    assert again.plans == resumed.plans
+    with pytest.raises(SystemExit, match="3 rounds are done"):
+        pretrain_nano.Run(SETTINGS, tmp_path, "cpu").load()
+
+
 def test_a_shipped_encoder_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lowser_lib" / "encoders").mkdir(parents=True)
     monkeypatch.setattr(shipping, "ROOT", tmp_path)
     hearing = HEARINGS["nano"](16, 1, 0)
     rates = {f"{split}{kind}": 0.21 for split in shipping.SPLITS for kind in ("", ", clean")}
-    file = shipping.ship(hearing, vars(SETTINGS), rates, 1.5, "abc")
+    file = shipping.ship(
+        hearing, vars(SETTINGS), rates, {"hours": 1.5, "commit": "abc", "plans": [[2, 9]]}
+    )
     facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     assert facts["training"]["phoneme_error_rate"] == rates
     assert facts["bytes"] == file.stat().st_size
     card = file.with_suffix(".md").read_text(encoding="utf-8")
-    assert "at commit `abc`" in card
+    assert "at commit `abc`; up to round 2 with `--rounds 9`" in card
     assert card.count("21.0%") == len(rates)
     told = re.search(r"pretrain_nano.py --output DIR (.*)", card)
     assert told
@@ -276,11 +298,35 @@ def test_a_shipped_encoder_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(loaded.embed(mel), own.embed(mel), atol=2e-2, rtol=0)
 
 
+def test_a_shipped_wav2vec2_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lowser_lib" / "views").mkdir(parents=True)
+    monkeypatch.setattr(shipping, "ROOT", tmp_path)
+    hearing = HEARINGS["wav2vec2_nano"](16, 1, 7)
+    settings = {**vars(SETTINGS), "encoder": "wav2vec2_nano"}
+    rates = {f"{split}{kind}": 0.21 for split in shipping.SPLITS for kind in ("", ", clean")}
+    file = shipping.ship(
+        hearing, settings, rates, {"hours": 1.5, "commit": "abc", "plans": [[2, 9]]}
+    )
+    assert file.parent == tmp_path / "lowser_lib" / "views" / "wav2vec2_nano"
+    monkeypatch.setattr(wav2vec2_sources, "NANO_FOLDER", file.parent)
+    waveform = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        states, _ = hearing.eval().states(*hearing.pad([hearing.input_of(waveform)]))
+    # Stored in float16; what is drawn before training is the same to the last digit.
+    for view, tolerance in (
+        (Wav2Vec2View("nano"), 2e-2),
+        (Wav2Vec2View.random("nano", seed=7), 1e-5),
+    ):
+        found = view.extract(waveform.numpy())
+        np.testing.assert_allclose(found, states[0].numpy(), atol=tolerance)
+    assert "synthetic English" in Wav2Vec2View("nano").source.description
+
+
 def test_an_encoder_too_large_is_not_shipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shipping, "ROOT", tmp_path)
     monkeypatch.setattr(shipping, "LARGEST", 1000)
     with pytest.raises(ValueError, match="more than 1000"):
-        shipping.ship(HEARINGS["nano"](16, 1, 0), vars(SETTINGS), {}, 1.5, "abc")
+        shipping.ship(HEARINGS["nano"](16, 1, 0), vars(SETTINGS), {}, {})
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,40 @@
+"""Augmentation: the same speech, otherwise; batches of clips of different lengths.
+
+What a model should not listen to is changed at random while it learns: the room's noise, the pace,
+the voice. Whether the emotion survives that is the question of chapter 02.
+
+* :mod:`lowser_lib.augment.base` -- what a transform is; strength, draws, padded batches.
+* :mod:`lowser_lib.augment.waveform` -- Gaussian noise, speed perturbation.
+* :mod:`lowser_lib.augment.stretching` -- spectral stretch, time warp.
+* :mod:`lowser_lib.augment.masking` -- time masking, frequency masking, SpecAugment.
+* :mod:`lowser_lib.augment.mixup` -- mixup of waveforms or spectrograms, labels and similarities.
+* :mod:`lowser_lib.augment.presets` -- several in order; the presets `contrastive` and `byol`.
+"""
+
+from __future__ import annotations
+
+from lowser_lib.augment.base import Augmented, Transform
+from lowser_lib.augment.masking import FrequencyMasking, SpecAugment, TimeMasking
+from lowser_lib.augment.mixup import MelMixup, Mixup, mix_labels, mix_similarities
+from lowser_lib.augment.presets import Compose, byol, contrastive
+from lowser_lib.augment.stretching import SpectralStretch, TimeWarp
+from lowser_lib.augment.waveform import GaussianNoise, SpeedPerturbation
+
+__all__ = [
+    "Augmented",
+    "Compose",
+    "FrequencyMasking",
+    "GaussianNoise",
+    "MelMixup",
+    "Mixup",
+    "SpecAugment",
+    "SpectralStretch",
+    "SpeedPerturbation",
+    "TimeMasking",
+    "TimeWarp",
+    "Transform",
+    "byol",
+    "contrastive",
+    "mix_labels",
+    "mix_similarities",
+]
