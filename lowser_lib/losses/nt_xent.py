@@ -1,0 +1,251 @@
+"""NT-Xent: clips with one label come together, all others move apart.
+
+Sohn 2016 (N-pair loss) and Chen et al. 2020 (SimCLR, arXiv 2002.05709, equation 1) have one
+positive a clip; Khosla et al. 2020 (SupCon, arXiv 2004.11362, equation 2) have several. With z the
+embeddings at length 1 and s(i, j) = z_i · z_j / temperature, a positive pair (i, j) costs
+
+    l(i, j) = −log( exp s(i, j) / Σ_k exp s(i, k) ),
+
+and the loss is the mean of l over all ordered pairs of clips with the same label. Which k the sum
+runs over is ``other_positives``: ``"exclude"`` takes j and all negatives of i, ``"include"`` all
+clips but i itself. Where a clip has one positive, as with two views, the two are the same.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, cast, get_args
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather, all_reduce
+
+from lowser_lib.sampling import UNLABELLED
+
+#: What the denominator of a pair does with the anchor's other positives.
+OtherPositives = Literal["exclude", "include"]
+
+#: Anchors whose similarities are in memory at once. Our choice: 2,048 rows against 4,096 clips are
+#: 32 MiB, half of the whole; fewer rows take less, but are slower where threads share them.
+BLOCK = 2048
+
+#: A vector whose largest entry is below this has no direction; the limit of ``F.normalize``.
+SHORTEST = 1e-12
+
+
+def nt_xent(
+    embeddings: Tensor,
+    labels: Tensor,
+    temperature: float = 0.07,
+    other_positives: OtherPositives = "exclude",
+    *,
+    gather: bool = True,
+) -> Tensor:
+    """Normalised temperature-scaled cross-entropy over all ordered positive pairs.
+
+    Equal to ``NTXentLoss`` of pytorch-metric-learning (``"exclude"``), and to its ``SupConLoss``
+    (``"include"``) where every label has equally many clips: ours is a mean over pairs, theirs a
+    mean over anchors. With two clips a label, both are lightly's ``NTXentLoss``.
+
+    Computed in at least float32, also under autocast: at the default temperature a rounding of
+    bf16 moves a similarity by several percent. A zero vector has similarity 0 to every clip, and no
+    gradient. Where an anchor has no negative, ``"exclude"`` makes its pairs cost 0. Values that
+    are not finite make the loss NaN. There is no second derivative, and asking for one raises.
+
+    Under :mod:`torch.distributed` with several processes, each hands in its share of the batch, as
+    large as every other's, and all get the loss of the whole batch: positives and negatives come
+    from everywhere. Each process computes the rows of its own anchors. Its gradient is such that
+    the *mean* over processes, which DDP takes, is the gradient that one process would have.
+
+    Args:
+        embeddings: ``(N, D)`` floating point, of any length but 0; need not be normalised.
+        labels: ``(N,)`` whole numbers, such as the speaker of each clip.
+        temperature: above 0; small values look at the hardest negatives alone. 0.07 is our choice,
+            after SupCon's and pytorch-metric-learning's.
+        other_positives: ``"exclude"``, or ``"include"`` for the SupCon form.
+        gather: whether to gather over processes; False for a loss of this process's clips alone.
+
+    Returns:
+        The loss, a scalar of at least 0: float64 for float64 embeddings, otherwise float32.
+
+    Raises:
+        ValueError: a shape, type or switch is wrong; processes hold unequal shares; a clip has no
+            label (:data:`~lowser_lib.sampling.UNLABELLED`), or no other clip has its label.
+    """
+    _check_arguments(embeddings, labels, temperature, other_positives)
+    if embeddings.dtype in (torch.bfloat16, torch.float16):
+        embeddings = embeddings.float()
+    with torch.autocast(embeddings.device.type, enabled=False):
+        directions, labels = unit_length(embeddings), labels.to(embeddings.device).contiguous()
+        anchors, processes = range(len(labels)), _count_processes() if gather else 1
+        if processes > 1:
+            first = dist.get_rank() * len(labels)
+            anchors = range(first, first + len(labels))
+            directions, labels = _gather(directions, labels, processes)
+        pairs = _count_pairs(labels)
+        total = _SumOverPairs.apply(
+            directions, labels, anchors, temperature, other_positives == "exclude"
+        )
+        if processes > 1:
+            total = all_reduce(total)
+        return cast(Tensor, total / pairs)
+
+
+def unit_length(embeddings: Tensor) -> Tensor:
+    """Vectors ``(N, D)`` at length 1; a zero vector stays zero and gets no gradient.
+
+    Each is first divided by its largest entry, so that no square overflows or vanishes.
+    """
+    largest = embeddings.detach().abs().amax(dim=1, keepdim=True)
+    directions = F.normalize(embeddings / largest.clamp_min(SHORTEST), dim=1)
+    return directions.masked_fill(largest < SHORTEST, 0.0)
+
+
+class _SumOverPairs(torch.autograd.Function):
+    """Sum of l(i, j) over the positive pairs of some anchors i, a block of anchors at a time.
+
+    Left to autograd, several matrices of N × N would wait in memory for the backward pass. But the
+    gradient of a sum is known as soon as its terms are: it is taken at once, while a block's
+    similarities are still at hand, and only its ``(N, D)`` numbers are kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        directions: Tensor,
+        labels: Tensor,
+        anchors: range,
+        temperature: float,
+        exclude: bool,
+    ) -> Tensor:
+        """Sum the loss of all pairs whose first clip is in ``anchors``."""
+        wanted = ctx.needs_input_grad[0]
+        scaled = directions / temperature
+        gradient = torch.zeros_like(directions)
+        total = directions.new_zeros(())
+        for start in range(anchors.start, anchors.stop, BLOCK):
+            rows = slice(start, min(start + BLOCK, anchors.stop))
+            scores = scaled[rows] @ directions.T
+            total += _pairs_in_block(scores, labels, rows, exclude)
+            if wanted:  # a score holds a clip as anchor and one as partner; both are moved
+                gradient[rows].addmm_(scores, scaled)
+                gradient.addmm_(scores.T, scaled[rows])
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:
+        """Hand out the gradient that is known already."""
+        if torch.is_grad_enabled():  # what is handed out has forgotten how it depends on its input
+            raise RuntimeError("nt_xent has no second derivative: leave out create_graph=True")
+        (gradient,) = ctx.saved_tensors
+        return gradient * outer, None, None, None, None
+
+
+def _pairs_in_block(scores: Tensor, labels: Tensor, rows: slice, exclude: bool) -> Tensor:
+    """Sum l(i, j) over the pairs of a block of anchors, and put its gradient in place of scores.
+
+    A pair's cost depends on its own score s(i, j) and on r_i, the log of the sum over the *rest*,
+    which is the anchor's negatives (``exclude``) or all clips but itself:
+
+        exclude:  l = log(1 + exp(r_i − s(i, j)))     dl/dr = −dl/ds = sigmoid(r_i − s(i, j))
+        include:  l = r_i − s(i, j)                   dl/dr = −dl/ds = 1
+
+    and the derivative of r_i by a score of the rest is that score's share of the sum.
+
+    Args:
+        scores: ``(B, N)``, s(i, k) of each anchor and clip; overwritten by the gradient.
+        labels: ``(N,)``.
+        rows: where the block's anchors stand among the N clips.
+        exclude: which form.
+    """
+    row, column = _same_label(labels, rows)
+    itself = column == row + rows.start
+    pairs = row[~itself], column[~itself]
+    positive = scores[pairs]
+
+    scores[(row, column) if exclude else (row[itself], column[itself])] = -torch.inf
+    # Two bounds keep a row without any rest finite: its highest is the lowest number there is, and
+    # its sum 0 becomes 1. In all other rows the sum holds exp 0 of the highest and is 1 at least.
+    highest = scores.amax(dim=1, keepdim=True).clamp_min(torch.finfo(scores.dtype).min)
+    powers = scores.sub_(highest).exp_()
+    sums = powers.sum(dim=1, keepdim=True).clamp_min(1)
+    gap = (highest + sums.log())[pairs[0], 0] - positive
+
+    slope = gap.sigmoid() if exclude else torch.ones_like(gap)
+    slope_of_rest = torch.zeros_like(sums).index_add_(0, pairs[0], slope[:, None])
+    powers.mul_(slope_of_rest / sums)
+    powers[pairs] -= slope
+    return (-F.logsigmoid(-gap) if exclude else gap).sum()
+
+
+def _same_label(labels: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+    """Row and column of each score whose two clips share a label, an anchor's own included.
+
+    The same as ``(labels[rows, None] == labels).nonzero(as_tuple=True)``, but without a mask as
+    large as the scores: once sorted, the clips of a label stand together.
+    """
+    ordered, clip = labels.sort()
+    first = torch.searchsorted(ordered, labels[rows])
+    count = torch.searchsorted(ordered, labels[rows], right=True) - first
+    row = torch.arange(len(count), device=labels.device).repeat_interleave(count)
+    nth = torch.arange(len(row), device=labels.device) - (count.cumsum(0) - count)[row]
+    return row, clip[first[row] + nth]
+
+
+def _count_processes() -> int:
+    """Processes that run together under :mod:`torch.distributed`; 1 without it."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def _gather(directions: Tensor, labels: Tensor, processes: int) -> tuple[Tensor, Tensor]:
+    """Join the clips of all processes, by rank; gradients find their way back."""
+    shape = torch.tensor(directions.shape, device=directions.device)
+    shapes = [torch.empty_like(shape) for _ in range(processes)]
+    dist.all_gather(shapes, shape)
+    if any(not torch.equal(other, shape) for other in shapes):
+        found = ", ".join(str(tuple(other.tolist())) for other in shapes)
+        raise ValueError(f"embeddings must have the same shape in every process, not {found}")
+    labels = labels.long()
+    everyone = [torch.empty_like(labels) for _ in range(processes)]
+    dist.all_gather(everyone, labels)
+    return torch.cat(all_gather(directions)), torch.cat(everyone)
+
+
+def _count_pairs(labels: Tensor) -> int:
+    """Ordered positive pairs; raises ValueError where an anchor has none."""
+    _, place, counts = labels.unique(return_inverse=True, return_counts=True)
+    wrong = (counts[place] == 1) | (labels == UNLABELLED)
+    if wrong.any():
+        indices = wrong.nonzero()[:, 0].tolist()
+        shown = ", ".join(f"{index} (label {int(labels[index])})" for index in indices[:5])
+        more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+        raise ValueError(
+            f"labels: {len(indices)} of {len(labels)} anchors have no positive: {shown}{more}. "
+            f"Each label needs at least two clips in the batch, and {UNLABELLED} means that there "
+            "is none; draw batches with SpeakerBatchSampler, or leave such clips out"
+        )
+    return int((counts * (counts - 1)).sum())
+
+
+def _check_arguments(
+    embeddings: Tensor, labels: Tensor, temperature: float, other_positives: str
+) -> None:
+    """Raise ValueError for a wrong argument, before any process waits for another."""
+    if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
+        raise ValueError(
+            "embeddings must be floating point of shape (clips, dimension), with one of each at "
+            f"least, not {embeddings.dtype} of shape {tuple(embeddings.shape)}"
+        )
+    if labels.shape != embeddings.shape[:1]:
+        expected = tuple(embeddings.shape[:1])
+        raise ValueError(f"labels must have shape {expected}, not {tuple(labels.shape)}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"labels must be whole numbers, not {labels.dtype}")
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"temperature must be above 0 and finite, not {temperature!r}")
+    if other_positives not in get_args(OtherPositives):
+        choices = " or ".join(map(repr, get_args(OtherPositives)))
+        raise ValueError(f"other_positives must be {choices}, not {other_positives!r}")

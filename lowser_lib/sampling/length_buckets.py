@@ -1,0 +1,88 @@
+"""Batches of clips of similar length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowser_lib.sampling.epochs import EpochSampler, derive_seed
+
+
+class LengthBucketSampler(EpochSampler):
+    """Batches of clips of similar length: little padding, and every clip once an epoch.
+
+    An epoch's shuffled clips are cut into pools of several batches; each pool is sorted by length
+    and cut into batches, and the batches are shuffled. A larger pool means less padding; a smaller
+    one, more variety in who shares a batch.
+
+    ``batch_size`` is what the optimizer sees, whatever the number of processes: each of
+    ``num_replicas`` takes its share of every batch, so that a run on four GPUs makes the same
+    steps as a run on one. Batches differ in size by one clip at most: no step is left to a single
+    clip.
+    """
+
+    def __init__(
+        self,
+        lengths: Tensor | np.ndarray | Sequence[int],
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        pool: int = 8,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
+        """Draw the sampler's seed; the order itself is drawn anew for each epoch.
+
+        Args:
+            lengths: ``(N,)``, length of each clip, in any unit.
+            batch_size: most clips a batch, over all processes together.
+            generator: one number is drawn from it, the seed of all epochs.
+            pool: batches that are sorted together. Our choice of 8: on speech of 0.5 to 12 s it
+                leaves about a tenth of a batch as padding, against half without sorting.
+            num_replicas: processes that train together (``fabric.world_size``).
+            rank: which of them this is (``fabric.global_rank``).
+
+        Raises:
+            ValueError: a number is out of range, or ``batch_size`` cannot be shared evenly.
+        """
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        if self.lengths.ndim != 1:
+            raise ValueError(f"lengths must have shape (clips,), not {self.lengths.shape}")
+        for name, value in (("batch_size", batch_size), ("pool", pool)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value!r}")
+        super().__init__(generator, num_replicas, rank)
+        if batch_size % num_replicas:
+            raise ValueError(
+                f"batch_size {batch_size} cannot be shared evenly by {num_replicas} processes"
+            )
+        self.batch_size, self.pool = batch_size, pool
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if not len(self):
+            return
+        random = np.random.default_rng(derive_seed(self.seed, self.epoch))
+        batches = np.array_split(random.permutation(len(self.lengths)), len(self))
+        for start in range(0, len(batches), self.pool):
+            group = batches[start : start + self.pool]
+            clips = np.concatenate(group)
+            # Stable: clips of equal length stay in their shuffled order.
+            clips = clips[np.argsort(self.lengths[clips], kind="stable")]
+            cuts = np.cumsum([len(batch) for batch in group])[:-1]
+            batches[start : start + self.pool] = np.split(clips, cuts)
+        for index in random.permutation(len(batches)):
+            yield self._share(batches[index]).tolist()
+
+    def _share(self, batch: np.ndarray) -> np.ndarray:
+        """This process's clips of a batch, as many as every other process has.
+
+        Where a batch cannot be shared evenly, its first clips are given out twice.
+        """
+        share = -(-len(batch) // self.num_replicas)
+        return np.resize(batch, share * self.num_replicas)[self.rank :: self.num_replicas]
