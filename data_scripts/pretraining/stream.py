@@ -20,12 +20,15 @@ from pretraining.recognition import Hearing
 from pretraining.speech import Block
 
 SCRIPTS = Path(__file__).resolve().parent.parent
-#: How often a block is tried before its failure is reported; the synthesizer crashes now and then.
-ATTEMPTS = 3
+#: How often a block is tried before its failure is reported. The synthesizer crashes now and then,
+#: some blocks at every attempt; so each attempt after the second speaks another block instead.
+ATTEMPTS = 5
+#: Added to the number of a block for each substitute; no stream is as long.
+SUBSTITUTE = 10_000_000
 
 
 def make_block(seed: int, split: str, number: int, clips: int, *, clean: bool = False) -> Block:
-    """Let a process of its own speak a block; a crash is retried.
+    """Let a process of its own speak a block; a crash is retried, then another block is spoken.
 
     Args:
         seed: of the whole stream.
@@ -42,13 +45,15 @@ def make_block(seed: int, split: str, number: int, clips: int, *, clean: bool = 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "block.npz"
         command = [sys.executable, "-m", "pretraining.speech", "--split", split]
-        for name, value in (("seed", seed), ("number", number), ("clips", clips), ("output", path)):
+        for name, value in (("seed", seed), ("clips", clips), ("output", path)):
             command += [f"--{name}", str(value)]
         command += ["--clean"] * clean
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            chosen = number + SUBSTITUTE * max(0, attempt - 1)
             done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False
-            )
+                [*command, "--number", str(chosen)],
+                env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
             if done.returncode == 0:
                 return Block.load(path)
     raise SynthesisError(
