@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from lowser_lib.encoders import WhisperEncoder, checkpoints
 from lowser_lib.errors import SynthesisError
 from lowser_lib.views import wav2vec2_sources
 from lowser_lib.views.wav2vec2 import Wav2Vec2View
-from pretraining import shipping, speech
+from pretraining import shipping, speech, stream
 from pretraining.corruption import coloured_noise, corrupt, tilted
 from pretraining.recognition import HEARINGS, Recogniser, error_rate, masked
 from pretraining.sentences import SentenceMaker, load_vocabulary, past, plural, progressive
@@ -40,6 +42,23 @@ def _one_thread() -> None:
 def block() -> speech.Block:
     """Four clips, spoken by a process of its own."""
     return make_block(3, "train", 0, 4)
+
+
+def test_a_block_that_always_crashes_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    real = subprocess.run
+
+    def crashing(command: list[str], **options: Any) -> Any:
+        asked.append(int(command[command.index("--number") + 1]))
+        if asked[-1] == 4:
+            return subprocess.CompletedProcess(command, -11, "", "")
+        return real(command, **options)
+
+    monkeypatch.setattr(stream.subprocess, "run", crashing)
+    replaced = make_block(3, "train", 4, 1)
+    assert asked == [4, 4, 4 + stream.SUBSTITUTE]
+    again = make_block(3, "train", asked[-1], 1)
+    np.testing.assert_array_equal(replaced.waveforms[0], again.waveforms[0])
 
 
 def test_a_clean_block_is_the_same_speech_without_the_room() -> None:
@@ -148,7 +167,7 @@ def test_unknown_phonemes_and_splits() -> None:
 
 
 def test_a_block_that_always_fails_is_reported() -> None:
-    with pytest.raises(SynthesisError, match=r"block 0 of nonsense failed 3 times"):
+    with pytest.raises(SynthesisError, match=r"block 0 of nonsense failed 5 times"):
         make_block(0, "nonsense", 0, 1)
 
 
