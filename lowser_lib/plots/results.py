@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,10 @@ from numpy.typing import ArrayLike
 
 from lowser_lib.plots.parts import heatmap, name_cells
 from lowser_lib.plots.style import HIGHLIGHT, colours_for, one_panel, panels, styled
+
+
+#: Letters of a panel's title that stand in one line beside three other panels.
+TITLE_WIDTH = 14
 
 
 class TrainingHistory(Protocol):
@@ -89,7 +94,7 @@ def interval_plot(
                 row["estimate"], level, "o", color=colour, markersize=6,
                 markerfacecolor=colour if known else "white",
             )  # fmt: skip
-        ax.set_title(corpus)
+        ax.set_title(textwrap.fill(corpus, TITLE_WIDTH))
         ax.grid(axis="x")
     axes[0, 0].set_yticks(range(len(methods)), methods)
     axes[0, 0].set_ylim(len(methods) - 0.1, -0.5)
