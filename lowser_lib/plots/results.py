@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from lowser_lib.plots.parts import heatmap, name_cells
 from lowser_lib.plots.style import HIGHLIGHT, colours_for, one_panel, panels, styled
 
-
 #: Letters of a panel's title that stand in one line beside three other panels.
 TITLE_WIDTH = 14
 
