@@ -40,6 +40,7 @@ ORDER = (
     "prediction",
     "training",
     "recipes",
+    "stages",
     "evaluation",
     "plots",
     "course",

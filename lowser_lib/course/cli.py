@@ -8,6 +8,7 @@ are missing, and ``lowser --help`` should not wait for torch.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
     _add_corpora(commands)
     _add_refresh(commands)
+    _add_sweep(commands)
     return parser
 
 
@@ -89,6 +91,30 @@ def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--check", action="store_true", help="run nothing; report notebooks not fit to commit"
     )
     refresh.set_defaults(command=_refresh)
+
+
+def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sweep = commands.add_parser("sweep", help="run a method over seeds and languages")
+    sweep.add_argument("method", metavar="METHOD", help="baseline or speaker_contrastive")
+    sweep.add_argument("--profile", default="fast", metavar="P", help="fast (default), open, paper")
+    sweep.add_argument("--seeds", type=_positive, default=5, metavar="N", help="default: 5")
+    sweep.add_argument("--languages", nargs="+", metavar="LL", help="such as ur de bn; default all")
+    sweep.add_argument("--jobs", type=_positive, metavar="J", help="default: the profile's")
+    sweep.add_argument("--results", type=Path, metavar="DIR", help="default: results")
+    sweep.add_argument("--name", metavar="NAME", help="of the sweep; default: METHOD")
+    sweep.add_argument("--set", nargs="+", type=_change, default=[], metavar="SETTING=VALUE",
+                       dest="changes", help="such as contrastive.temperature=0.1")  # fmt: skip
+    sweep.set_defaults(command=_sweep)
+
+
+def _change(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form SETTING=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value  # a word
 
 
 def _seed(text: str) -> int:
@@ -166,6 +192,28 @@ def _refresh(options: argparse.Namespace) -> int:
             print(f"       {problem}")
         failed += bool(found)
     return 1 if failed else 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from lowser_lib.course import paths, profiles, sweep, sweep_summary
+
+    results = options.results or paths.results_root()
+    settings = sweep.SweepSettings(
+        method=options.method,
+        results=results,
+        profile=options.profile,
+        seeds=options.seeds,
+        languages=options.languages,
+        jobs=options.jobs,
+        changes=dict(options.changes),
+        name=options.name,
+        progress=sys.stderr.isatty(),
+    )
+    done = sweep.run(settings)
+    baseline = sweep_summary.baseline_of(results, done)
+    resamples = profiles.get(options.profile).resamples
+    print(sweep_summary.text(done, baseline, resamples))
+    return 0
 
 
 if __name__ == "__main__":

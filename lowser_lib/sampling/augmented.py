@@ -1,0 +1,170 @@
+"""Batches of waveforms that are augmented anew whenever they are heard.
+
+Spectrograms of clips that stay as they are can be computed once and kept. Clips that are changed
+at random cannot: :class:`WaveformDataset` holds the sound, and :class:`AugmentedLoader` changes a
+batch of it and computes the spectrograms.
+
+What is drawn for a batch is a pure function of the loader's seed, the epoch and the batch's number
+in it (and of the process, where several train together). So a run that was stopped and resumed
+hears what it would have heard, and so does one that reads its batches in other processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+
+from lowser_lib.augment import Augmented, Compose
+from lowser_lib.sampling.clips import Batch, Clips, Labels, _as_labels
+from lowser_lib.sampling.epochs import Resumable, derive_seed, draw_seed
+from lowser_lib.views.mel import MINIMUM_SAMPLES, log_mel, pad_mels
+
+
+class WaveformDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Waveforms of clips, with their labels (speakers, emotions), in memory.
+
+    Attributes:
+        waveforms: one tensor ``(samples_i,)`` a clip, 16 kHz, in [-1, 1].
+        labels: ``(N,)`` int64.
+        lengths: ``(N,)`` int64, samples of each clip.
+    """
+
+    def __init__(
+        self, waveforms: Sequence[Tensor | np.ndarray], labels: Labels | None = None
+    ) -> None:
+        """Hold on to the waveforms; they are not copied.
+
+        Args:
+            waveforms: one floating-point ``(samples_i,)`` a clip, long enough for a spectrogram. An
+                empty list is a data set of length 0.
+            labels: ``(N,)`` classes from 0; None: no clip has a label.
+
+        Raises:
+            ValueError: shapes or numbers do not agree, or a clip is too short.
+        """
+        self.waveforms = [torch.as_tensor(waveform) for waveform in waveforms]
+        self.labels = _as_labels(labels, len(self.waveforms))
+        for index, one in enumerate(self.waveforms):
+            if one.ndim != 1 or not one.is_floating_point() or len(one) < MINIMUM_SAMPLES:
+                raise ValueError(
+                    f"waveforms[{index}] is {one.dtype} of shape {tuple(one.shape)}; expected "
+                    f"floating point of shape (samples,), with at least {MINIMUM_SAMPLES} samples"
+                )
+        self.lengths = torch.tensor([len(one) for one in self.waveforms], dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.waveforms)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.waveforms[index], self.labels[index]
+
+    def collate(self, samples: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+        """Pad clips ``(samples_i,)`` with zeros to the longest of them; see :class:`Batch`."""
+        waveforms = [waveform for waveform, _ in samples]
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        inputs = pad_sequence(waveforms, batch_first=True)
+        return Batch(inputs, lengths, torch.stack([label for _, label in samples]))
+
+
+class BatchSampler(Resumable, Protocol):
+    """What the loader asks of a sampler: those of :mod:`lowser_lib.sampling` have it."""
+
+    epoch: int
+    rank: int
+
+
+class AugmentedLoader:
+    """Batches of a data set, each augmented in its own way; spectrograms come out.
+
+    It has the shape that :func:`lowser_lib.training.fit` asks for, and yields
+    :class:`~lowser_lib.sampling.Batch` with ``(B, n_mels, T)`` spectrograms. Labels stay those of
+    the clips as they were: after mixup, of the louder of two voices.
+    """
+
+    def __init__(
+        self,
+        dataset: Clips,
+        sampler: BatchSampler,
+        augment: Compose | None,
+        generator: torch.Generator,
+        *,
+        n_mels: int = 80,
+        device: torch.device | None = None,
+    ) -> None:
+        """Join clips, batches and augmentation.
+
+        Args:
+            dataset: a :class:`WaveformDataset`; or a :class:`~lowser_lib.sampling.ClipDataset` of
+                spectrograms, where ``augment`` has transforms of spectrograms only.
+            sampler: yields lists of clip indices, one a batch.
+            augment: what is done to each batch; None: nothing but the spectrogram.
+            generator: one number is drawn from it, the seed of everything the loader draws.
+            n_mels: mel bands of the spectrograms made from waveforms.
+            device: where to augment, a GPU perhaps; None: on the CPU. The numbers that are drawn
+                are the same everywhere.
+        """
+        self.dataset, self.sampler, self.augment = dataset, sampler, augment
+        self.n_mels, self.device = n_mels, device
+        self.seed = draw_seed(generator)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, process = self.sampler.epoch, self.sampler.rank
+        for number, indices in enumerate(self.sampler):
+            batch = self.dataset.collate([self.dataset[index] for index in indices])
+            # The last part is above 0, as derive_seed takes no notice of zeros at the end.
+            seed = derive_seed(self.seed, epoch, number, process + 1)
+            yield self._augmented(batch, torch.Generator().manual_seed(seed))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0, that the next iteration belongs to."""
+        self.sampler.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What fixes all batches to come: the sampler's state and the loader's seed."""
+        return {"sampler": self.sampler.state_dict(), "seed": self.seed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        self.sampler.load_state_dict(state["sampler"])
+        self.seed = state["seed"]
+
+    def _augmented(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch with augmented spectrograms in place of what it holds."""
+        inputs = batch.inputs if self.device is None else batch.inputs.to(self.device)
+        if self.augment is None:
+            result = Augmented(inputs, batch.lengths)
+            if inputs.ndim == 2:
+                result = Augmented(*self._to_mel(inputs, batch.lengths))
+        else:
+            result = self.augment(inputs, batch.lengths, generator, self._to_mel)
+        return Batch(result.clips, result.lengths, batch.labels)
+
+    def _to_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return batch_log_mel(waveforms, lengths, self.n_mels)
+
+
+def batch_log_mel(waveforms: Tensor, lengths: Tensor, n_mels: int = 80) -> tuple[Tensor, Tensor]:
+    """Spectrograms of a padded batch of waveforms, each that of the clip by itself.
+
+    Args:
+        waveforms: ``(B, samples)``.
+        lengths: ``(B,)``, samples of each clip.
+        n_mels: number of mel bands, 80 or 128.
+
+    Returns:
+        ``(B, n_mels, T)``, zero behind a clip's end, and the ``(B,)`` frames of each.
+
+    Raises:
+        AudioError: a clip is too short, or holds NaN or infinite values.
+    """
+    pairs = zip(waveforms, lengths.tolist(), strict=True)
+    return pad_mels([log_mel(waveform[:length], n_mels) for waveform, length in pairs])

@@ -1,0 +1,127 @@
+"""Waveforms in memory, and batches that are augmented anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lowser_lib.augment import Compose, FrequencyMasking, GaussianNoise, SpeedPerturbation
+from lowser_lib.sampling import Batch, ClipDataset, LengthBucketSampler
+from lowser_lib.sampling.augmented import AugmentedLoader, WaveformDataset, batch_log_mel
+from lowser_lib.views.mel import log_mel
+
+NOISY = Compose([SpeedPerturbation(), GaussianNoise(), FrequencyMasking()])
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def sounds(n_clips: int = 6) -> WaveformDataset:
+    random = np.random.default_rng(3)
+    clips = [
+        0.1 * random.standard_normal(3200 + 160 * index, dtype=np.float32)
+        for index in range(n_clips)
+    ]
+    return WaveformDataset(clips, list(range(n_clips)))
+
+
+def loader(augment: Compose | None = NOISY, seed: int = 0) -> AugmentedLoader:
+    data, random = sounds(), generator(seed)
+    return AugmentedLoader(data, LengthBucketSampler(data.lengths, 3, random), augment, random)
+
+
+def heard(epoch: int, one: AugmentedLoader) -> list[Batch]:
+    one.set_epoch(epoch)
+    return list(one)
+
+
+def assert_same(first: list[Batch], second: list[Batch]) -> None:
+    for one, other in zip(first, second, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert torch.equal(a, b)
+
+
+def test_without_augmentation_spectrograms_are_those_of_the_clips() -> None:
+    data = sounds()
+    for inputs, lengths, labels in loader(None):
+        for mel, frames, label in zip(inputs, lengths.tolist(), labels.tolist(), strict=True):
+            torch.testing.assert_close(mel[:, :frames], log_mel(data.waveforms[label]))
+            assert not mel[:, frames:].any()
+
+
+def test_a_batch_is_a_function_of_seed_epoch_and_number() -> None:
+    whole = heard(3, loader())
+    again = loader()
+    heard(0, again)  # what was heard before does not matter
+    assert_same(heard(3, again), whole)
+    resumed = loader(seed=8)
+    resumed.load_state_dict(loader().state_dict())
+    assert_same(heard(3, resumed), whole)
+
+
+def test_batches_differ_between_epochs_seeds_and_in_number() -> None:
+    data = WaveformDataset([sounds().waveforms[0]] * 6)
+
+    def noise(seed: int, epoch: int) -> Tensor:
+        random = generator(seed)
+        sampler = LengthBucketSampler(data.lengths, 2, random)
+        one = AugmentedLoader(data, sampler, Compose([GaussianNoise()]), random)
+        return torch.cat([batch.inputs for batch in heard(epoch, one)])
+
+    different = torch.cat([noise(0, 0), noise(0, 1), noise(1, 0)]).flatten(1)
+    assert len(different.unique(dim=0)) == len(different) == 18
+
+
+def test_torchs_own_generator_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    list(loader())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_processes_share_a_batch_and_draw_apart() -> None:
+    data = WaveformDataset([sounds().waveforms[0]] * 4, [0, 1, 2, 3])
+    parts = []
+    for rank in range(2):
+        random = generator()
+        sampler = LengthBucketSampler(data.lengths, 4, random, num_replicas=2, rank=rank)
+        one = AugmentedLoader(data, sampler, Compose([GaussianNoise()]), random)
+        parts += list(one)
+    assert sorted(torch.cat([part.labels for part in parts]).tolist()) == [0, 1, 2, 3]
+    assert not torch.equal(parts[0].inputs, parts[1].inputs)
+
+
+def test_spectrograms_may_be_augmented_too() -> None:
+    mels = [torch.rand(80, 30, generator=generator(index)) for index in range(4)]
+    data, random = ClipDataset(mels, [0, 0, 1, 1]), generator()
+    sampler = LengthBucketSampler(data.lengths, 4, random)
+    masked = next(iter(AugmentedLoader(data, sampler, Compose([FrequencyMasking()]), random)))
+    assert masked.inputs.shape == (4, 80, 30)
+    assert masked.labels.sort().values.tolist() == [0, 0, 1, 1]
+    plain = next(iter(AugmentedLoader(data, sampler, None, random)))
+    assert not torch.equal(plain.inputs, masked.inputs)
+
+
+def test_a_padded_batch_has_the_spectrograms_of_its_clips() -> None:
+    data = sounds(3)
+    batch = data.collate([data[index] for index in range(3)])
+    mels, frames = batch_log_mel(batch.inputs, batch.lengths)
+    assert frames.tolist() == [20, 21, 22]
+    for mel, waveform, count in zip(mels, data.waveforms, frames.tolist(), strict=True):
+        torch.testing.assert_close(mel[:, :count], log_mel(waveform))
+
+
+@pytest.mark.parametrize(
+    "waveform",
+    [np.zeros(3200, dtype=np.int16), np.zeros((2, 3200), np.float32), np.zeros(100, np.float32)],
+)
+def test_what_is_no_clip_is_refused(waveform: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"waveforms\[1\] is"):
+        WaveformDataset([np.zeros(3200, np.float32), waveform])
+
+
+def test_labels_of_another_number_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"labels must have shape \(1,\)"):
+        WaveformDataset([np.zeros(3200, np.float32)], [0, 1])
