@@ -49,6 +49,11 @@ def skew() -> pd.DataFrame:
     return pd.DataFrame([[0, 46, 4, 6, 0], [100, 54, 96, 94, 0]], index, columns)
 
 
+def effects() -> pd.DataFrame:
+    columns = pd.Index(["half", "whole"], name="strength")
+    return pd.DataFrame([[0.25, 1.5], [-0.5, NAN]], ["noise", "speed"], columns)
+
+
 class MadeUpHistory:
     best_epoch: int | None = 2
 
@@ -69,6 +74,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         np.sin(np.arange(8000) / 20), mel(), "a tone"
     ),
     "emotion_grid": lambda: plots.emotion_grid({name: mel(40) for name in EMOTIONS}, "a sentence"),
+    "clip_grid": lambda: plots.clip_grid(
+        {name: (np.sin(np.arange(6400) / 20), mel(40)) for name in (*EMOTIONS, "mixed")}, "a clip"
+    ),
     "class_counts": lambda: plots.class_counts(manifest()),
     "skew_heatmap": lambda: plots.skew_heatmap(skew(), "URDU"),
     "durations": lambda: plots.durations(manifest()),
@@ -88,6 +96,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "outlines": lambda: plots.outlines(
         {"English": np.arange(50), "Urdu": np.arange(20) + 40}, xlabel="loudness"
     ),
+    "value_heatmap": lambda: plots.value_heatmap(effects(), "moved by"),
     "images": lambda: plots.images(
         {"power": mel() ** 2, "logarithm": mel()}, seconds=0.5, ylabel="band", line=0.2
     ),
@@ -238,10 +247,13 @@ def test_bars_stand_in_order_from_the_top() -> None:
 
 
 def test_outlines_have_equal_areas() -> None:
-    ax = plots.outlines({"few": [0.0, 1.0], "many": np.linspace(0, 1, 99)}, xlabel="x").axes[0]
+    ax = plots.outlines(
+        {"few": [0.0, 1.0], "many": np.linspace(0, 1, 99)}, xlabel="x", bins=9
+    ).axes[0]
     areas = []
     for patch in ax.patches:
         heights, edges, _ = patch.get_data()  # type: ignore[attr-defined]
+        assert len(heights) == 9
         areas.append(float((heights * np.diff(edges)).sum()))
     np.testing.assert_allclose(areas, 1.0)
 
@@ -250,6 +262,29 @@ def test_images_span_the_seconds_given() -> None:
     figure = plots.images({"a": mel(), "b": mel() ** 2}, seconds=2.5, ylabel="band")
     for ax in figure.axes:
         assert tuple(ax.get_images()[0].get_extent()) == (0, 2.5, 0, 80)
+
+
+def test_value_heatmap_writes_numbers_and_shades_within_limits() -> None:
+    ax = plots.value_heatmap(effects(), limits=(0.0, 0.5), form=".1f").axes[0]
+    assert texts(ax) == ["0.2", "1.5", "-0.5", ""]
+    shades = np.asarray(ax.get_images()[0].get_array())
+    np.testing.assert_allclose(shades, np.array([[0.5, 1.0], [0.0, 0.0]]))
+    assert ax.get_xlabel() == "strength"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["noise", "speed"]
+
+
+def test_clip_grid_shares_its_scales_and_leaves_no_empty_frame() -> None:
+    clips = {"short": (np.full(1600, 0.5), mel(10)), "long": (np.ones(4800), mel(30) - 1)}
+    figure = plots.clip_grid({**clips, "third": clips["short"]}, columns=2)
+    axes = np.array(figure.axes).reshape(4, 2)
+    assert [axes[0, 0].get_title(loc="left"), axes[0, 1].get_title(loc="left")] == [*clips]
+    for top, bottom in ((axes[0, 0], axes[1, 0]), (axes[0, 1], axes[1, 1])):
+        assert (top.get_xlim(), top.get_ylim()) == ((0, 0.3), (-1, 1))
+        assert bottom.get_xlim() == (0, 0.3)
+    clims = {ax.get_images()[0].get_clim() for ax in (axes[1, 0], axes[1, 1], axes[3, 0])}
+    assert len(clims) == 1
+    assert not axes[2, 1].axison
+    assert not axes[3, 1].axison
 
 
 def test_frequencies_lie_where_librosa_puts_them() -> None:
@@ -306,6 +341,9 @@ def test_style_names_settings_of_matplotlib() -> None:
     [
         (lambda: plots.waveform_and_mel(np.zeros((2, 8)), mel()), "waveform"),
         (lambda: plots.emotion_grid({}), "mels"),
+        (lambda: plots.clip_grid({}), "clips"),
+        (lambda: plots.value_heatmap(pd.DataFrame()), "table"),
+        (lambda: plots.value_heatmap(effects(), limits=(1, 1)), "limits"),
         (lambda: plots.fold_balance([]), "folds"),
         (lambda: plots.interval_plot([{"method": "SVM"}]), "corpus"),
         (lambda: plots.interval_plot([]), "rows"),

@@ -16,8 +16,8 @@ from lowser_lib.plots.results import (
     interval_plot,
     learning_curve,
 )
-from lowser_lib.plots.simple import bars, images, lines, outlines
-from lowser_lib.plots.speech import emotion_grid, waveform_and_mel
+from lowser_lib.plots.simple import bars, images, lines, outlines, value_heatmap
+from lowser_lib.plots.speech import clip_grid, emotion_grid, waveform_and_mel
 from lowser_lib.plots.style import EMOTION_COLOURS, GENDER_COLOURS, LANGUAGE_COLOURS, panels
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "LANGUAGE_COLOURS",
     "bars",
     "class_counts",
+    "clip_grid",
     "confusion_matrix",
     "durations",
     "embedding_scatter",
@@ -38,5 +39,6 @@ __all__ = [
     "outlines",
     "panels",
     "skew_heatmap",
+    "value_heatmap",
     "waveform_and_mel",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from lowser_lib.plots.parts import heatmap, name_cells
 from lowser_lib.plots.style import (
     GROUP_COLOURS,
     SPECTROGRAM,
@@ -97,7 +99,12 @@ def bars(
 
 @styled
 def outlines(
-    groups: Mapping[str, ArrayLike], *, xlabel: str, title: str = "", ax: Axes | None = None
+    groups: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    title: str = "",
+    bins: int = 40,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw a histogram a group as outlines over each other, each of the same area.
 
@@ -105,6 +112,7 @@ def outlines(
         groups: Values by name, each of shape (n,).
         xlabel: What the values are, with their unit.
         title: What is shown.
+        bins: Steps of each outline; fewer for fewer values.
         ax: Axes to draw into; by default a new figure.
     """
     samples = {str(name): np.asarray(values, dtype=np.float64) for name, values in groups.items()}
@@ -112,7 +120,7 @@ def outlines(
         raise ValueError(f"groups must hold values, not {[len(v) for v in samples.values()]}")
     figure, ax = one_panel(ax, 7, 2.4)
     together = np.concatenate(list(samples.values()))
-    edges = np.linspace(together.min(), together.max(), 41)
+    edges = np.linspace(together.min(), together.max(), bins + 1)
     for name, colour in colours_for(samples).items():
         heights, _ = np.histogram(samples[str(name)], edges, density=True)
         ax.stairs(heights, edges, color=colour, linewidth=1.5, label=str(name))
@@ -151,4 +159,39 @@ def images(
             ax.axvline(line, color="black", linewidth=1.5)
         ax.set(title=title, xlabel="time (s)")
     axes[0, 0].set_ylabel(ylabel)
+    return figure
+
+
+@styled
+def value_heatmap(
+    table: pd.DataFrame,
+    title: str = "",
+    *,
+    limits: tuple[float, float] = (0.0, 1.0),
+    form: str = ".2f",
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw a table of numbers: each is written down, and the larger, the darker.
+
+    Args:
+        table: Numbers; names of rows and columns are written beside it, and the name of the
+            columns below. A cell that is not a number stays empty.
+        title: What the numbers are, with their unit.
+        limits: The number that is white and the one that is darkest; what lies beyond is no
+            lighter or darker.
+        form: How a number is written, as for :func:`format`.
+        ax: Axes to draw into; by default a new figure.
+    """
+    low, high = limits
+    if table.empty or not high > low:
+        raise ValueError(
+            f"table must hold numbers and limits rise, not {table.shape} and {limits!r}"
+        )
+    values = table.to_numpy(dtype=np.float64)
+    figure, ax = one_panel(ax, 2.2 + 0.8 * values.shape[1], 0.9 + 0.32 * values.shape[0])
+    shades = np.nan_to_num((values - low) / (high - low)).clip(0, 1)
+    texts = [["" if np.isnan(value) else format(value, form) for value in row] for row in values]
+    heatmap(ax, shades, texts)
+    name_cells(ax, table)
+    ax.set_title(title)
     return figure

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
@@ -16,6 +18,12 @@ from lowser_lib.plots.style import SPECTROGRAM, colours_for, panels, styled
 _SAMPLE_RATE = 16000
 _FRAME_RATE = 100  # mel frames a second
 _HERTZ_TICKS = (0, 500, 1000, 2000, 4000, 8000)
+_FEW_HERTZ_TICKS = (500, 2000, 8000)
+
+# Small pictures in a grid: fewer dots, frames in pairs and few shades make files a third as large.
+_SMALL_DPI = 100
+_SMALL_STEP = 2
+_SMALL_COLOURS = colormaps[SPECTROGRAM].resampled(12)
 
 
 @styled
@@ -35,11 +43,7 @@ def waveform_and_mel(waveform: ArrayLike, mel: ArrayLike, title: str = "") -> Fi
         )
     figure, axes = panels(2, 1, height=3.6, sharex=True, height_ratios=(1, 2))
     top, bottom = axes[:, 0]
-    # An envelope of 5 ms draws as a full waveform does at this size, from far fewer points.
-    step = min(80, max(1, len(samples) // 4))
-    blocks = samples[: len(samples) // step * step].reshape(-1, step)
-    seconds = (np.arange(len(blocks)) + 0.5) * step / _SAMPLE_RATE
-    top.fill_between(seconds, blocks.min(axis=1), blocks.max(axis=1), color="#4477AA", linewidth=0)
+    _draw_waveform(top, samples)
     limit = max(float(np.abs(samples).max()) * 1.1, 1e-3)
     top.set(ylim=(-limit, limit), ylabel="amplitude", title=title)
     drawn = _draw_mel(bottom, image)
@@ -75,14 +79,74 @@ def emotion_grid(mels: Mapping[str, ArrayLike], title: str = "") -> Figure:
     return figure
 
 
+@styled
+def clip_grid(
+    clips: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str = "", columns: int = 4
+) -> Figure:
+    """Draw versions of a clip in rows, each as waveform and spectrogram, all on the same scales.
+
+    Args:
+        clips: Waveform, shape (samples,), 16 kHz, and log-mel spectrogram, shape (mel bands,
+            frames), by name. They may differ in length.
+        title: What all of them are versions of.
+        columns: Most clips in a row.
+    """
+    if not clips:
+        raise ValueError("clips must hold at least one clip, but is empty")
+    pairs = {name: (np.asarray(wave), np.asarray(mel)) for name, (wave, mel) in clips.items()}
+    columns = min(columns, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure, axes = panels(
+        2 * rows, columns, width=max(3.5, 1.75 * columns), height=0.5 + 1.75 * rows,
+        height_ratios=[1, 2] * rows,
+    )  # fmt: skip
+    figure.set_dpi(_SMALL_DPI)
+    loudest = max(float(np.abs(wave).max()) for wave, _ in pairs.values())
+    longest = max(mel.shape[1] for _, mel in pairs.values()) / _FRAME_RATE
+    low = min(float(mel.min()) for _, mel in pairs.values())
+    high = max(float(mel.max()) for _, mel in pairs.values())
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for number, (name, (wave, mel)) in enumerate(pairs.items()):
+        row, column = divmod(number, columns)
+        top, bottom = axes[2 * row, column], axes[2 * row + 1, column]
+        bottom.set_axis_on()
+        _draw_waveform(top, wave)
+        top.set(xlim=(0, longest), ylim=(-loudest, loudest), title=name)
+        frames = mel.shape[1] // _SMALL_STEP * _SMALL_STEP or 1
+        pairs_of_frames = mel[:, :frames].reshape(len(mel), -1, min(_SMALL_STEP, frames))
+        _draw_mel(bottom, pairs_of_frames.mean(axis=2), low, high, mel.shape[1], _SMALL_COLOURS)
+        bottom.set_xlim(0, longest)
+        ticks = _FEW_HERTZ_TICKS if column == 0 else ()
+        bottom.set_yticks([band_of(hertz, len(mel)) for hertz in ticks], map(str, ticks))
+        last = number + columns >= len(pairs)
+        bottom.set_xlabel("time (s)" if last else "")
+        bottom.tick_params(labelbottom=last)
+    axes[1, 0].set_ylabel("frequency (Hz)")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
+    return figure
+
+
+def _draw_waveform(ax: Axes, samples: np.ndarray) -> None:
+    """Draw a waveform over seconds."""
+    # An envelope of 5 ms draws as a full waveform does at this size, from far fewer points.
+    step = min(80, max(1, len(samples) // 4))
+    blocks = samples[: len(samples) // step * step].reshape(-1, step)
+    seconds = (np.arange(len(blocks)) + 0.5) * step / _SAMPLE_RATE
+    ax.fill_between(seconds, blocks.min(axis=1), blocks.max(axis=1), color="#4477AA", linewidth=0)
+
+
 def _draw_mel(
-    ax: Axes, mel: np.ndarray, low: float | None = None, high: float | None = None
+    ax: Axes,
+    mel: np.ndarray,
+    low: float | None = None,
+    high: float | None = None,
+    frames: int | None = None,
+    colours: str | Colormap = SPECTROGRAM,
 ) -> AxesImage:
-    """Draw a spectrogram with seconds and Hz on its axes."""
-    bands, frames = mel.shape
-    drawn = ax.imshow(
-        mel, extent=(0, frames / _FRAME_RATE, 0, bands), cmap=SPECTROGRAM, vmin=low, vmax=high
-    )
+    """Draw a spectrogram with seconds and Hz on its axes; it is ``frames`` of 10 ms long."""
+    bands, seconds = len(mel), (frames or mel.shape[1]) / _FRAME_RATE
+    drawn = ax.imshow(mel, extent=(0, seconds, 0, bands), cmap=colours, vmin=low, vmax=high)
     ax.set_yticks([band_of(hertz, bands) for hertz in _HERTZ_TICKS], map(str, _HERTZ_TICKS))
     return drawn
 

@@ -11,7 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowser_lib.course.checks import chapter_00, chapter_01, chapter_03, framework
+from lowser_lib.course.checks import (
+    chapter_00,
+    chapter_01,
+    chapter_02,
+    chapter_03,
+    framework,
+)
 
 Capture = pytest.CaptureFixture[str]
 
@@ -50,6 +56,22 @@ def budget(clips: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
     return shuffled.groupby("emotion").head(per_class)
 
 
+def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    ratio = np.mean(waveform**2) / np.mean(noise**2)
+    return waveform + noise * np.sqrt(ratio * 10 ** (-snr_db / 10))
+
+
+def mixed_target(own: int, other: int, share: float) -> np.ndarray:
+    return (1 - share) * np.eye(4)[own] + share * np.eye(4)[other]
+
+
+def recognised(changed: np.ndarray, clean: np.ndarray, speakers: np.ndarray) -> float:
+    one, other = (part / np.linalg.norm(part, axis=1)[:, None] for part in (changed, clean))
+    cosine = one @ other.T
+    np.fill_diagonal(cosine, -np.inf)
+    return float((speakers[cosine.argmax(axis=1)] == speakers).mean())
+
+
 def crop(positions: Tensor, n_frames: int) -> Tensor:
     return positions[: (n_frames + 1) // 2]
 
@@ -72,6 +94,9 @@ CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_01.check_merge_labels, merge),
     (chapter_01.check_no_shared_speaker, split),
     (chapter_01.check_label_budget, budget),
+    (chapter_02.check_add_noise, add_noise),
+    (chapter_02.check_mixed_target, mixed_target),
+    (chapter_02.check_recognised, recognised),
     (chapter_03.check_crop_positions, crop),
     (chapter_03.check_masked_mean, masked_mean),
     (chapter_03.check_bootstrap_speakers, resample),
@@ -80,7 +105,7 @@ NAMES = [check.__name__ for check, _ in CHECKS]
 
 
 def test_every_check_of_every_chapter_is_tested() -> None:
-    modules = (chapter_00, chapter_01, chapter_03)
+    modules = (chapter_00, chapter_01, chapter_02, chapter_03)
     offered = {name for module in modules for name in vars(module) if name.startswith("check_")}
     assert offered == set(NAMES)
 
@@ -145,6 +170,27 @@ def plain_mean(states: Tensor, lengths: Tensor) -> Tensor:
 def zeroed_mean(states: Tensor, lengths: Tensor) -> Tensor:
     valid = torch.arange(states.shape[1]) < lengths[:, None]
     return (states * valid[..., None]).mean(dim=1)
+
+
+def overwritten_target(own: int, other: int, share: float) -> list[float]:
+    target = [0.0] * 4
+    target[own], target[other] = 1 - share, share
+    return target
+
+
+def deviation_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    return waveform + noise * waveform.std() / noise.std() * 10 ** (-snr_db / 20)
+
+
+def finds_itself(changed: np.ndarray, clean: np.ndarray, speakers: np.ndarray) -> float:
+    nearest = ((changed[:, None] - clean[None]) ** 2).sum(-1).argmin(axis=1)
+    return float((speakers[nearest] == speakers).mean())
+
+
+def by_product(changed: np.ndarray, clean: np.ndarray, speakers: np.ndarray) -> float:
+    product = changed @ clean.T
+    np.fill_diagonal(product, -np.inf)
+    return float((speakers[product.argmax(axis=1)] == speakers).mean())
 
 
 def clip_bootstrap(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -218,6 +264,19 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
         lambda c, k, s: budget(c, k, 10 * s + k),
         "are not among those for 4",
     ),
+    (chapter_02.check_add_noise, lambda w, n, s: w + n, "scale it"),
+    (chapter_02.check_add_noise, lambda w, n, s: w + n / 2 * 10 ** (-s / 10), "its root: a tenth"),
+    (chapter_02.check_add_noise, lambda w, n, s: w + n / 2 * 10 ** (s / 20), "grows with it"),
+    (chapter_02.check_add_noise, lambda w, n, s: w + n / 2 * 10 ** (-s / 20), "its own level"),
+    (chapter_02.check_add_noise, deviation_noise, "asked for 10 dB"),
+    (chapter_02.check_mixed_target, lambda a, b, s: mixed_target(b, a, s), "the partner's"),
+    (chapter_02.check_mixed_target, overwritten_target, "still wholly sad"),
+    (chapter_02.check_mixed_target, lambda a, b, s: [1 - s, s], "one number a class"),
+    (chapter_02.check_mixed_target, lambda a, b, s: mixed_target(a, b, 0.25), "share 0.4"),
+    (chapter_02.check_recognised, finds_itself, "found itself"),
+    (chapter_02.check_recognised, by_product, "divides by their lengths"),
+    (chapter_02.check_recognised, lambda a, b, s: recognised(b, b, s), "beyond recognition"),
+    (chapter_02.check_recognised, lambda a, b, s: s, "shape should be ()"),
     (chapter_03.check_crop_positions, lambda p, n: p[:n], "stride 2"),
     (chapter_03.check_crop_positions, lambda p, n: p[: n // 2], "rounds up"),
     (chapter_03.check_crop_positions, lambda p, n: p[-((n + 1) // 2) :], "take the first"),
