@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +18,8 @@ import torch
 from lowser_lib import splits
 from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.course import data, paths, profiles
+from lowser_lib.course.sweep_methods import FOLDS, VALIDATION, score
 from lowser_lib.encoders import WhisperEncoder
-from lowser_lib.evaluation import classification_metrics
 from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.methods.yardsticks import EgemapsSVM, majority
 from lowser_lib.prediction import classify, embed, match_embeddings, predict
@@ -32,10 +32,6 @@ from lowser_lib.views.mel import MelView
 from lowser_lib.views.normalisation import BandStatistics, match_bands
 
 HELD_OUT = "held-out speakers"
-FOLDS = 5
-VALIDATION = 0.2
-
-score = partial(classification_metrics, labels=list(range(len(EMOTIONS))))
 
 
 def numbers(clips: pd.DataFrame) -> np.ndarray:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -217,12 +218,13 @@ def nano_card(folder: Path = NANO_FOLDER) -> dict[str, Any]:
     """
     card = folder / "nano.json"
     try:
-        content = json.loads(card.read_text(encoding="utf-8"))
-        return {**content, **{key: content[key] for key in ("dims", "description", "sha256")}}
+        content: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+        itemgetter("dims", "description", "sha256")(content)  # without them it is no card
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{card}: missing or damaged ({error!r}); install LowSER again (`make setup`)"
         ) from error
+    return content
 
 
 def read_nano(folder: Path = NANO_FOLDER) -> Checkpoint:

@@ -128,15 +128,7 @@ class EmotionClassifier(nn.Module):
             nn.Dropout(dropout),
             skip_init(nn.Linear, hidden, n_classes),
         )
-        for layer in self.head:
-            if isinstance(layer, nn.Linear):
-                # Drawn in float64 and rounded: float32 draws differ with a processor's vector
-                # width, in the last digit, and training makes a large difference of a small one.
-                weight = torch.empty(layer.weight.shape, dtype=torch.float64)
-                # Glorot and Bengio 2010: signals keep their size in both directions.
-                nn.init.xavier_uniform_(weight, generator=generator)
-                layer.weight.data.copy_(weight)
-                nn.init.zeros_(layer.bias)
+        draw_linear(self.head, generator)
 
     def forward(self, mel: Tensor, lengths: Tensor) -> Tensor:
         """Score every emotion for every clip.
@@ -150,6 +142,25 @@ class EmotionClassifier(nn.Module):
         """
         logits: Tensor = self.head(self.encoder.embed(mel, lengths))
         return logits
+
+
+def draw_linear(head: nn.Sequential, generator: torch.Generator | None = None) -> None:
+    """Draw the weights of a head's linear layers, in place; biases are zero.
+
+    Uniform, as of Glorot and Bengio 2010: signals keep their size in both directions.
+
+    Args:
+        head: layers, linear and others.
+        generator: the source of randomness; None takes torch's own.
+    """
+    for layer in head:
+        if isinstance(layer, nn.Linear):
+            # Drawn in float64 and rounded: float32 draws differ with a processor's vector
+            # width, in the last digit, and training makes a large difference of a small one.
+            weight = torch.empty(layer.weight.shape, dtype=torch.float64)
+            nn.init.xavier_uniform_(weight, generator=generator)
+            layer.weight.data.copy_(weight)
+            nn.init.zeros_(layer.bias)
 
 
 class Precomputed(nn.Module):

@@ -25,7 +25,7 @@ from lowser_lib.errors import TrainingError
 from lowser_lib.losses import nt_xent
 from lowser_lib.losses.nt_xent import OtherPositives, unit_length
 from lowser_lib.methods import Recipe, Step
-from lowser_lib.methods.baseline import Encoder
+from lowser_lib.methods.baseline import Encoder, draw_linear
 from lowser_lib.sampling import UNLABELLED, Batch, SpeakerBatchSampler
 
 #: Fewest speakers (there has to be a negative) and clips of each (there has to be a positive).
@@ -291,12 +291,7 @@ def projection_head(
     head = nn.Sequential(
         skip_init(nn.Linear, width, width), nn.ReLU(), skip_init(nn.Linear, width, projected)
     )
-    for layer in head:
-        if isinstance(layer, nn.Linear):
-            weight = torch.empty(layer.weight.shape, dtype=torch.float64)
-            nn.init.xavier_uniform_(weight, generator=generator)
-            layer.weight.data.copy_(weight)
-            nn.init.zeros_(layer.bias)
+    draw_linear(head, generator)
     return head
 
 
