@@ -26,8 +26,8 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from lowser_lib.course import paths, profiles, provenance, records
-from pretraining.comparison import FOLDS, VARIANTS, neural, speech_of, yardsticks
+from lowser_lib.course import paths, profiles, provenance, records, sweep_methods
+from pretraining.comparison import VARIANTS, neural, speech_of, yardsticks
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
         profile=profile.name,
         seed=0,
         metrics=records.plain({"runs": table}),
-        config=records.plain({**profile.to_dict(), "folds": FOLDS}),
+        config=records.plain({**profile.to_dict(), "folds": sweep_methods.FOLDS}),
         corpora=dict(speech.loaded.hashes),
         device=records.device(),
         versions=provenance.versions(),

@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lowser_lib import splits
 from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.course import data, paths, profiles
-from lowser_lib.course.sweep_methods import FOLDS, VALIDATION, score
+from lowser_lib.course.sweep_methods import macro_f1, score, split
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.methods.yardsticks import EgemapsSVM, majority
@@ -68,10 +67,7 @@ class Speech:
 
     def split(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Training, validation and test clips of the source, no speaker shared."""
-        rest, test = next(splits.speaker_folds(self.source, FOLDS, seed))
-        train, validation = splits.speaker_split(rest, VALIDATION, seed)
-        splits.assert_speaker_disjoint(train, validation, test)
-        return train, validation, test
+        return split(self.source, seed)
 
     def dataset(self, clips: pd.DataFrame) -> ClipDataset:
         """Clips of the source, ready for training."""
@@ -131,7 +127,7 @@ def neural(name: str, seed: int, variant: Variant) -> list[dict[str, object]]:
         encoder,
         speech.dataset(train),
         speech.dataset(validation),
-        metric=lambda truth, found: score(truth, found)["macro_f1"],
+        metric=macro_f1,
         generator=torch.Generator().manual_seed(seed),
         baseline=BaselineConfig(
             learning_rate=profile.learning_rate,

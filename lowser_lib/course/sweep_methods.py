@@ -48,6 +48,14 @@ UNHEARD = 0.2
 score = partial(classification_metrics, labels=list(range(len(EMOTIONS))))
 
 
+def split(source: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Clips to learn from, to choose the epoch by, and held out; no speaker shared."""
+    rest, held_out = next(splits.speaker_folds(source, FOLDS, seed))
+    train, validation = splits.speaker_split(rest, VALIDATION, seed)
+    splits.assert_speaker_disjoint(train, validation, held_out)
+    return train, validation, held_out
+
+
 class Speech:
     """The speech of a profile, read once in each process.
 
@@ -67,10 +75,7 @@ class Speech:
 
     def split(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """English clips to learn from, to choose the epoch by, and held out; no speaker shared."""
-        rest, held_out = next(splits.speaker_folds(self.source, FOLDS, seed))
-        train, validation = splits.speaker_split(rest, VALIDATION, seed)
-        splits.assert_speaker_disjoint(train, validation, held_out)
-        return train, validation, held_out
+        return split(self.source, seed)
 
     def target(self, language: str) -> pd.DataFrame:
         """Labelled clips of a target language, to be tested on."""

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from lowser_lib.augment import Augmented, Compose
-from lowser_lib.sampling.clips import Batch, Clips, Labels, _as_labels
+from lowser_lib.sampling.clips import Batch, Clips, Labels, as_labels
 from lowser_lib.sampling.epochs import Resumable, derive_seed, draw_seed
 from lowser_lib.views.mel import MINIMUM_SAMPLES, log_mel, pad_mels
 
@@ -49,7 +49,7 @@ class WaveformDataset(Dataset[tuple[Tensor, Tensor]]):
             ValueError: shapes or numbers do not agree, or a clip is too short.
         """
         self.waveforms = [torch.as_tensor(waveform) for waveform in waveforms]
-        self.labels = _as_labels(labels, len(self.waveforms))
+        self.labels = as_labels(labels, len(self.waveforms))
         for index, one in enumerate(self.waveforms):
             if one.ndim != 1 or not one.is_floating_point() or len(one) < MINIMUM_SAMPLES:
                 raise ValueError(

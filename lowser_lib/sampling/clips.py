@@ -75,7 +75,7 @@ class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
             ValueError: shapes or numbers do not agree.
         """
         self.mels = [torch.as_tensor(mel) for mel in mels]
-        self.labels = _as_labels(labels, len(self.mels))
+        self.labels = as_labels(labels, len(self.mels))
         for index, mel in enumerate(self.mels):
             if mel.ndim != 2 or mel.shape[0] != self.mels[0].shape[0] or mel.shape[1] == 0:
                 raise ValueError(
@@ -119,7 +119,7 @@ class EmbeddingDataset(Dataset[tuple[Tensor, Tensor]]):
         if self.embeddings.ndim != 2:
             shape = tuple(self.embeddings.shape)
             raise ValueError(f"embeddings must have shape (clips, dimension), not {shape}")
-        self.labels = _as_labels(labels, len(self.embeddings))
+        self.labels = as_labels(labels, len(self.embeddings))
         self.lengths = torch.ones(len(self.embeddings), dtype=torch.int64)
 
     def __len__(self) -> int:
@@ -167,7 +167,7 @@ class ClipLoader(DataLoader[Batch]):
         self._batches.load_state_dict(state)
 
 
-def _as_labels(labels: Labels | None, clips: int) -> Tensor:
+def as_labels(labels: Labels | None, clips: int) -> Tensor:
     """Labels as int64 ``(N,)``, checked."""
     if labels is None:
         return torch.full((clips,), UNLABELLED, dtype=torch.int64)
