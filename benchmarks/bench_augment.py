@@ -15,7 +15,8 @@ machine hardly tells:
 * frequency mask: torchaudio `FrequencyMasking` (audiomentations' `SpecFrequencyMask` cannot be
   imported in 0.43).
 
-audiomentations is no part of the lock. Where it is not installed, its rows are left out. Run::
+audiomentations is no part of the lock, as it asks for soxr below 1, an older resampler than the
+course's. Where it is not installed, its rows are left out. Run::
 
     python benchmarks/bench_augment.py [--quick]
 """

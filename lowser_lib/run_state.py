@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -123,7 +124,8 @@ class RunState:
             torch.save(state, temporary)
             temporary.replace(path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there may be no folder to look into
+                temporary.unlink()
             raise CheckpointError(
                 f"cannot write the checkpoint {path}: {error}; free some space or choose another "
                 "folder"

@@ -424,6 +424,13 @@ def test_a_failed_write_leaves_the_old_checkpoint(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_checkpoint_in_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_bytes(b"")
+    _, recipe, loader = make_run()
+    with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*runs"):
+        fit(recipe, loader, CONFIG, generator=generator(), checkpoint=tmp_path / "runs" / "run.pt")
+
+
 ELSEWHERE = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
