@@ -173,24 +173,6 @@ def compare(clips: list[np.ndarray], padded: int, rounds: int, batch_size: int) 
     return reached
 
 
-def time_nano(batches: int) -> None:
-    """Clips a second of ``nano``: batches of 32 clips of 2.5 s."""
-    encoder = WhisperEncoder.load("nano").eval()
-    generator = torch.Generator().manual_seed(0)
-    clips = [0.1 * torch.randn(40_000, generator=generator) for _ in range(32)]
-    mel, lengths = pad_mels([log_mel(clip) for clip in clips])
-    encoder.embed(mel, lengths)
-    alone = min(seconds(lambda: encoder.embed(mel, lengths)) for _ in range(batches))
-    whole = min(
-        seconds(lambda: encoder.embed(*pad_mels([log_mel(clip) for clip in clips])))
-        for _ in range(batches)
-    )
-    print(
-        f"\nnano ({encoder.dimension} wide), best of {batches} batches of 32 clips of 2.5 s: "
-        f"{32 / alone:.0f} clips/s from spectrograms, {32 / whole:.0f} from waveforms"
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark and print it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -209,7 +191,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"the padded sides embed {padded} clips, one by one, in turns with ours")
     with torch.inference_mode():
         reached = compare(clips, padded, rounds, options.batch_size)
-        time_nano(3 if options.quick else 20)
     if not reached:
         sys.exit("bench_encoder: the target is missed; was anything else running?")
 
