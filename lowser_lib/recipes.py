@@ -31,7 +31,14 @@ from lowser_lib.methods.baseline import (
 )
 from lowser_lib.prediction import classify, embed, match_embeddings, predict
 from lowser_lib.run_state import History
-from lowser_lib.sampling import ClipLoader, Clips, EmbeddingDataset, LengthBucketSampler
+from lowser_lib.sampling import (
+    ClipLoader,
+    Clips,
+    EmbeddingDataset,
+    LengthBucketSampler,
+    Resumable,
+)
+from lowser_lib.sampling.augmented import AugmentedLoader
 from lowser_lib.training import TrainingConfig, fit, make_fabric
 
 #: Judges predictions: ``metric(true, predicted)`` on class numbers ``(N,)``, larger is better.
@@ -48,6 +55,7 @@ def train_baseline(
     baseline: BaselineConfig | None = None,
     config: TrainingConfig | None = None,
     n_classes: int = 4,
+    sounds: Clips | None = None,
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -69,6 +77,9 @@ def train_baseline(
         config: the loop's settings; None takes the defaults. ``head_epochs`` go without early
             stopping: they are cheap, and the best of them is kept.
         n_classes: number of emotions.
+        sounds: ``train`` as waveforms, a :class:`~lowser_lib.sampling.augmented.WaveformDataset`
+            of the same clips in the same order, to be augmented; needed where
+            ``baseline.augmentations`` begin with the waveform.
         fabric: as in :func:`fit`.
         checkpoint: as in :func:`fit`; the head's part is not in it and is done again.
         resume: as in :func:`fit`.
@@ -80,11 +91,13 @@ def train_baseline(
     Raises:
         TrainingError: there is no clip, or training diverges.
         CheckpointError: see :func:`fit`.
+        ValueError: ``sounds`` are missing, or are other clips.
     """
     baseline, config = baseline or BaselineConfig(), config or TrainingConfig()
     fabric = fabric or make_fabric()
     if len(train) == 0:
         raise TrainingError("there is nothing to train on: the data set has no clip")
+    heard = _heard(train, sounds, baseline)
     encoder = copy.deepcopy(encoder)
     model = EmotionClassifier(
         encoder, n_classes, baseline.hidden, baseline.dropout, generator=generator
@@ -99,9 +112,16 @@ def train_baseline(
             num_replicas=fabric.world_size,
             rank=fabric.global_rank,
         )
+        augmentation = baseline.augmentation()
+        loader: Resumable = ClipLoader(clips, sampler)
+        if clips is train and augmentation is not None:
+            n_mels, device = train[0][0].shape[0], fabric.device
+            loader = AugmentedLoader(
+                heard, sampler, augmentation, generator, n_mels=n_mels, device=device
+            )
         return fit(
             Baseline(model, baseline, weights),
-            ClipLoader(clips, sampler),
+            loader,
             config,
             generator=generator,
             score=None if judges is None else partial(_score, metric, model, judges, fabric),
@@ -234,6 +254,21 @@ def _train_once(
         answers[name] = classify(model, embeddings, fabric)
         matched[name] = classify(model, match_embeddings(embeddings, reference), fabric)
     return Trained(seed, history, answers, matched)
+
+
+def _heard(train: Clips, sounds: Clips | None, baseline: BaselineConfig) -> Clips:
+    """What the augmentations begin with: sounds, or spectrograms where these will do."""
+    augmentation = baseline.augmentation()
+    if augmentation is None or augmentation.transforms[0].domain == "mel":
+        return train
+    if sounds is None:
+        raise ValueError(
+            f"augmentations {baseline.augmentations!r} change waveforms: hand the training clips "
+            "over as sounds, too"
+        )
+    if not torch.equal(sounds.labels, train.labels):
+        raise ValueError("sounds must be the training clips in the same order: labels differ")
+    return sounds
 
 
 def _embedded(encoder: Encoder, clips: Clips, fabric: Fabric) -> EmbeddingDataset:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -19,6 +17,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from lightning_fabric import Fabric
 
+from lowser_lib.audio import SAMPLE_RATE
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.saving import fingerprint, load_encoder, save_encoder
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier
@@ -28,11 +27,12 @@ from lowser_lib.methods.speaker_contrastive import (
     SpeakerContrastiveConfig,
     speaker_sampler,
 )
+from lowser_lib.monitoring import Monitor, groups_of, spectrograms, watch
 from lowser_lib.recipes import Metric, train_baseline
 from lowser_lib.run_state import History
 from lowser_lib.sampling import Clips, derive_seed
-from lowser_lib.sampling.augmented import AugmentedLoader
-from lowser_lib.training import TrainingConfig, fit, make_fabric
+from lowser_lib.sampling.augmented import AugmentedLoader, WaveformDataset
+from lowser_lib.training import TrainingConfig, fit, make_fabric, one_thread
 
 
 class Adapted(NamedTuple):
@@ -41,7 +41,8 @@ class Adapted(NamedTuple):
     Attributes:
         encoder: on the CPU, float32, in evaluation mode; without the projection.
         history: ``loss`` and ``identified`` of each epoch, see
-            :meth:`~lowser_lib.methods.speaker_contrastive.SpeakerContrastive.forward`.
+            :meth:`~lowser_lib.methods.speaker_contrastive.SpeakerContrastive.forward`; and what a
+            monitor measured.
         batch: what a batch held.
     """
 
@@ -70,6 +71,7 @@ def adapt_to_speakers(
     *,
     generator: torch.Generator,
     contrastive: SpeakerContrastiveConfig | None = None,
+    monitor: Monitor | None = None,
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -87,6 +89,8 @@ def adapt_to_speakers(
         generator: draws the projection's weights, the batches, augmentations and the run's seed.
         contrastive: the settings; None takes the defaults. Where the corpus cannot fill the batches
             that they ask for, smaller ones are taken, and warned of.
+        monitor: measures some of the clips after each epoch; see
+            :func:`lowser_lib.monitoring.watch`.
         fabric: as in :func:`lowser_lib.training.fit`.
         checkpoint: as there.
         resume: as there.
@@ -107,6 +111,7 @@ def adapt_to_speakers(
         num_replicas=fabric.world_size,
         rank=fabric.global_rank,
     )
+    seconds = contrastive.seconds
     recipe = SpeakerContrastive(copy.deepcopy(encoder), contrastive, generator=generator)
     loader = AugmentedLoader(
         clips,
@@ -114,6 +119,7 @@ def adapt_to_speakers(
         contrastive.augmentation(),
         generator,
         n_mels=encoder.n_mels,
+        longest=None if seconds is None else round(seconds * SAMPLE_RATE),
         device=fabric.device,
     )
     config = TrainingConfig(
@@ -121,12 +127,17 @@ def adapt_to_speakers(
         batch_size=batch.speakers * batch.clips,
         patience=None,
     )
-    with _one_thread(fabric):
+    look = None
+    if monitor is not None:
+        watched = spectrograms(groups_of(cast(WaveformDataset, clips)), encoder.n_mels)
+        look = watch(monitor, recipe.encoder, recipe.projection, watched, fabric)
+    with one_thread(fabric):
         history = fit(
             recipe,
             loader,
             config,
             generator=generator,
+            monitor=look,
             fabric=fabric,
             checkpoint=checkpoint,
             resume=resume,
@@ -151,6 +162,7 @@ def train_speaker_contrastive(
     baseline: BaselineConfig | None = None,
     config: TrainingConfig | None = None,
     n_classes: int = 4,
+    monitor: Monitor | None = None,
     fabric: Fabric | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -175,6 +187,7 @@ def train_speaker_contrastive(
         baseline: settings of the second; None takes the defaults.
         config: its loop's settings; None takes the defaults.
         n_classes: number of emotions.
+        monitor: see :func:`adapt_to_speakers`.
         fabric: device and precision of both stages.
         resume: take what lies in the folder; otherwise it is written anew.
         progress: show bars on stderr.
@@ -202,6 +215,7 @@ def train_speaker_contrastive(
             # Another stream than that of the second stage.
             generator=torch.Generator().manual_seed(derive_seed(seed, 1)),
             contrastive=contrastive,
+            monitor=monitor,
             fabric=fabric,
             checkpoint=folder / f"stage1-{first}.pt",
             resume=resume,
@@ -228,22 +242,6 @@ def train_speaker_contrastive(
         progress=progress,
     )
     return TwoStages(model, history, adapted)
-
-
-@contextmanager
-def _one_thread(fabric: Fabric) -> Iterator[None]:
-    """Compute with one thread on a CPU.
-
-    PyTorch sums the gradients of a layer normalisation's weights thread by thread. The last digit
-    depends on their number, and hundreds of steps make a large difference of a small one.
-    """
-    threads = torch.get_num_threads()
-    if fabric.device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _outline(clips: Clips) -> str:

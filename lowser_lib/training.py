@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -38,6 +39,7 @@ __all__ = [
     "embed",
     "fit",
     "make_fabric",
+    "one_thread",
     "predict",
     "warmup_cosine",
 ]
@@ -129,6 +131,22 @@ def make_fabric(
     )
 
 
+@contextmanager
+def one_thread(fabric: Fabric) -> Iterator[None]:
+    """Compute with one thread on a CPU, so that a method's weights are the same wherever it runs.
+
+    PyTorch sums the gradients of a layer normalisation's weights thread by thread. The last digit
+    depends on their number, and hundreds of steps make a large difference of a small one.
+    """
+    threads = torch.get_num_threads()
+    if fabric.device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def warmup_cosine(step: int, total: int, warmup: float) -> float:
     """Learning rate as a share of its peak: a straight rise, then half a cosine down to 0.
 
@@ -155,6 +173,7 @@ def fit(
     *,
     generator: torch.Generator,
     score: Callable[[], float] | None = None,
+    monitor: Callable[[], Mapping[str, float]] | None = None,
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -172,6 +191,9 @@ def fit(
         score: judges the model on *validation* speakers after each epoch, larger is better; never
             let it see test data. The model is in evaluation mode, on the device. None: no
             validation, no early stopping, and the last weights are kept.
+        monitor: measures what the history shall hold of each epoch besides, by name; nothing is
+            decided by it. It is called where ``score`` is, and draws nothing from torch's own
+            generators.
         fabric: device, precision, loggers; None: :func:`make_fabric`.
         checkpoint: file that is rewritten after each epoch; None: none.
         resume: go on from ``checkpoint``, if it exists.
@@ -242,9 +264,11 @@ def fit(
                 # All processes have to stop at the same epoch: the first one's score counts.
                 row["score"] = fabric.broadcast(float(score()))
                 _check_finite({"validation score": torch.tensor(row["score"])}, where)
+            bar.set_postfix({name: f"{value:.3g}" for name, value in row.items()})
+            if monitor is not None:
+                row = {**monitor(), **row}  # what the loop itself measures has the last word
             run.finish_epoch(row, config.patience)
             fabric.log_dict(row, step=run.epoch)
-            bar.set_postfix({name: f"{value:.3g}" for name, value in row.items()})
             if checkpoint is not None and fabric.is_global_zero:
                 run.save(checkpoint)
             fabric.barrier()

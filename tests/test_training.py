@@ -26,7 +26,8 @@ from lowser_lib.methods import Recipe, Step
 from lowser_lib.methods.baseline import Baseline, BaselineConfig, EmotionClassifier
 from lowser_lib.prediction import classify, match_embeddings
 from lowser_lib.recipes import repeat_baseline, train_baseline
-from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, LengthBucketSampler
+from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, Clips, LengthBucketSampler
+from lowser_lib.sampling.augmented import WaveformDataset
 from lowser_lib.training import (
     History,
     TrainingConfig,
@@ -147,6 +148,61 @@ def test_learns_a_toy_problem_and_keeps_the_encoder_given() -> None:
     assert history["loss"][-1] < history["loss"][0]
     assert not torch.equal(weights(model.encoder)["weight"], encoder.weight)
     assert_same(weights(encoder), before)
+
+
+def sounds_of(clips: ClipDataset) -> WaveformDataset:
+    """Noise in place of the clips' sounds, with their labels."""
+    random = np.random.default_rng(4)
+    noise = [0.1 * random.standard_normal(1600, dtype=np.float32) for _ in range(len(clips))]
+    return WaveformDataset(noise, clips.labels)
+
+
+def wide_toy_clips(n_clips: int = 16) -> ClipDataset:
+    """Noise with all 80 mel bands, which augmentations of spectrograms ask for."""
+    random = np.random.default_rng(2)
+    mels = [random.standard_normal((80, 30), dtype=np.float32) for _ in range(n_clips)]
+    return ClipDataset(mels, torch.arange(n_clips) % 4)
+
+
+class WideEncoder(FakeEncoder):
+    def __init__(self) -> None:
+        super().__init__()
+        weight = np.random.default_rng(1).standard_normal((6, 80), dtype=np.float32)
+        self.weight = nn.Parameter(torch.from_numpy(weight))
+
+
+def trained_with(augmentations: str, sounds: Clips | None, strength: float = 1.0) -> Tensor:
+    """The encoder's weights after two passes."""
+    model, _ = train_baseline(
+        WideEncoder(),
+        wide_toy_clips(),
+        metric=accuracy,
+        generator=generator(),
+        baseline=BaselineConfig(
+            hidden=8, augmentations=augmentations, strength=strength, head_epochs=1
+        ),
+        config=TrainingConfig(epochs=2, batch_size=8),
+        sounds=sounds,
+    )
+    return weights(model.encoder)["weight"]
+
+
+def test_augmentations_of_spectrograms_need_no_sounds() -> None:
+    masked = trained_with("frequency-mask", None)
+    assert torch.equal(masked, trained_with("frequency-mask", None))
+    assert not torch.equal(masked, trained_with("frequency-mask", None, strength=0))
+
+
+def test_augmentations_of_waveforms_begin_with_the_sounds() -> None:
+    sounds = sounds_of(wide_toy_clips())
+    noisy = trained_with("noise", sounds)
+    assert torch.equal(noisy, trained_with("noise", sounds))
+    louder = WaveformDataset([2 * wave for wave in sounds.waveforms], sounds.labels)
+    assert not torch.equal(noisy, trained_with("noise", louder))
+    with pytest.raises(ValueError, match="'noise' change waveforms: hand the training clips"):
+        trained_with("noise", None)
+    with pytest.raises(ValueError, match="the same order: labels differ"):
+        trained_with("noise", WaveformDataset(sounds.waveforms, sounds.labels.flip(0)))
 
 
 def test_a_probe_trains_the_head_alone() -> None:

@@ -16,11 +16,12 @@ from __future__ import annotations
 from lowser_lib.augment.base import Augmented, Transform
 from lowser_lib.augment.masking import FrequencyMasking, SpecAugment, TimeMasking
 from lowser_lib.augment.mixup import MelMixup, Mixup, mix_labels, mix_similarities
-from lowser_lib.augment.presets import Compose, byol, contrastive
+from lowser_lib.augment.presets import KINDS, Compose, byol, contrastive, named
 from lowser_lib.augment.stretching import SpectralStretch, TimeWarp
 from lowser_lib.augment.waveform import GaussianNoise, SpeedPerturbation
 
 __all__ = [
+    "KINDS",
     "Augmented",
     "Compose",
     "FrequencyMasking",
@@ -37,4 +38,5 @@ __all__ = [
     "contrastive",
     "mix_labels",
     "mix_similarities",
+    "named",
 ]

@@ -8,7 +8,8 @@ ranges and probabilities are our choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -164,3 +165,38 @@ def byol(strength: float = 1.0, probability: float = 0.5) -> Compose:
             FrequencyMasking(8, strength=strength, probability=probability),
         ]
     )
+
+
+#: The seven augmentations of :func:`contrastive` by the names that settings and tables call them.
+KINDS: Mapping[str, type[Transform]] = MappingProxyType(
+    {
+        "speed": SpeedPerturbation,
+        "mixup": Mixup,
+        "noise": GaussianNoise,
+        "stretch": SpectralStretch,
+        "specaugment": SpecAugment,
+        "time-mask": TimeMasking,
+        "frequency-mask": FrequencyMasking,
+    }
+)
+
+
+def named(name: str, strength: float = 1.0, probability: float = 0.5) -> Compose:
+    """A preset, or one augmentation in its usual range, by name: what a sweep over types varies.
+
+    Args:
+        name: ``"contrastive"``, ``"byol"``, or one of :data:`KINDS`.
+        strength: from 0 to 1.
+        probability: chance of each clip to meet each augmentation.
+
+    Raises:
+        ValueError: there is no such augmentation, or a number is out of range.
+    """
+    if name == "contrastive":
+        return contrastive(strength, probability)
+    if name == "byol":
+        return byol(strength, probability)
+    if name not in KINDS:
+        known = ", ".join(["contrastive", "byol", *KINDS])
+        raise ValueError(f"unknown augmentation {name!r}; choose one of {known}")
+    return Compose([KINDS[name](strength=strength, probability=probability)])

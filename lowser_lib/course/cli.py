@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_corpora(commands)
     _add_refresh(commands)
     _add_sweep(commands)
+    _add_cache(commands)
     return parser
 
 
@@ -95,7 +96,7 @@ def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sweep = commands.add_parser("sweep", help="run a method over seeds and languages")
-    sweep.add_argument("method", metavar="METHOD", help="baseline or speaker_contrastive")
+    sweep.add_argument("method", metavar="METHOD", help="baseline, speaker_contrastive, pairwise")
     sweep.add_argument("--profile", default="fast", metavar="P", help="fast (default), open, paper")
     sweep.add_argument("--seeds", type=_positive, default=5, metavar="N", help="default: 5")
     sweep.add_argument("--languages", nargs="+", metavar="LL", help="such as ur de bn; default all")
@@ -104,7 +105,19 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     sweep.add_argument("--name", metavar="NAME", help="of the sweep; default: METHOD")
     sweep.add_argument("--set", nargs="+", type=_change, default=[], metavar="SETTING=VALUE",
                        dest="changes", help="such as contrastive.temperature=0.1")  # fmt: skip
+    budgets = sweep.add_argument_group("pairwise alone")
+    budgets.add_argument("--corpora", nargs="+", metavar="NAME", help="default: the profile's")
+    budgets.add_argument("--views", nargs="+", metavar="VIEW", help="mel, egemaps, wav2vec2")
+    budgets.add_argument("--budgets", nargs="+", type=_seed, metavar="K", help="labels a class; "
+                         "0: all; default: 1 2 4 8 16 32 0")  # fmt: skip
     sweep.set_defaults(command=_sweep)
+
+
+def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cache = commands.add_parser("cache", help="show how large the cache of views is, or clear it")
+    cache.add_argument("action", nargs="?", choices=("show", "clear"), default="show")
+    cache.add_argument("view", nargs="?", metavar="VIEW", help="clear this view alone")
+    cache.set_defaults(command=_cache)
 
 
 def _change(text: str) -> tuple[str, object]:
@@ -197,6 +210,8 @@ def _refresh(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     from lowser_lib.course import paths, profiles, sweep, sweep_summary
 
+    if options.method == "pairwise":
+        return _sweep_budgets(options)
     results = options.results or paths.results_root()
     settings = sweep.SweepSettings(
         method=options.method,
@@ -213,6 +228,46 @@ def _sweep(options: argparse.Namespace) -> int:
     baseline = sweep_summary.baseline_of(results, done)
     resamples = profiles.get(options.profile).resamples
     print(sweep_summary.text(done, baseline, resamples))
+    return 0
+
+
+def _sweep_budgets(options: argparse.Namespace) -> int:
+    from lowser_lib.course import budget_sweep, budget_sweep_summary, paths, profiles
+
+    targets = profiles.get(options.profile).targets
+    unknown = [language for language in options.languages or () if language not in targets]
+    if unknown:
+        raise LowserError(f"the profile has no language {unknown[0]!r}, only {', '.join(targets)}")
+    of_languages = [targets[language] for language in options.languages or ()]
+    settings = budget_sweep.BudgetSweepSettings(
+        results=options.results or paths.results_root(),
+        profile=options.profile,
+        corpora=options.corpora or of_languages or None,
+        views=options.views,
+        budgets=options.budgets or budget_sweep.BUDGETS,
+        seeds=options.seeds,
+        jobs=options.jobs,
+        changes=dict(options.changes),
+        name=options.name or "pairwise",
+        progress=sys.stderr.isatty(),
+    )
+    print(budget_sweep_summary.text(budget_sweep.run(settings)))
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from lowser_lib.course import paths
+    from lowser_lib.views import cache_contents
+
+    folder = paths.features()
+    if options.action == "clear":
+        print(f"{cache_contents.clear(folder, options.view) / 2**20:.1f} MiB freed in {folder}")
+        return 0
+    found = cache_contents.contents(folder)
+    for one in found:
+        print(f"{one.view:<10} {one.settings}  {one.clips:>7} clips  {one.size / 2**20:9.1f} MiB")
+    total = sum(one.size for one in found) / 2**20
+    print(f"{sum(one.clips for one in found)} clips, {total:.1f} MiB in {folder}")
     return 0
 
 

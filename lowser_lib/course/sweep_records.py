@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lowser_lib.course import records, sweep_methods
+from lowser_lib.course import profiles, records, sweep_methods
 from lowser_lib.course.records import RunRecord
 from lowser_lib.course.sweep_methods import Method, Speech, Trained
 from lowser_lib.encoders.saving import fingerprint
@@ -151,6 +151,30 @@ def read(results: Path, profile: str, name: str, language: str, seed: int) -> Ru
             f"{path} is not the record of a sweep ({error!r}); delete it and run the sweep again"
         ) from error
     return record
+
+
+def read_all(results: Path, profile: str, name: str) -> list[RunRecord]:
+    """Read whatever records a sweep has left; an empty list where there are none.
+
+    Args:
+        results: Folder for records.
+        profile: The profile.
+        name: The sweep's name.
+
+    Returns:
+        One record a run, languages in the order of the profile's targets, seeds counted up.
+
+    Raises:
+        ProfileError: There is no such profile.
+        RunError: A record is damaged, or not the record of a sweep.
+    """
+    folder = results / profile / FOLDER / name
+    found = [path.stem.rpartition("-") for path in folder.glob("*-*.json")]
+    runs = [(language, int(seed)) for language, _, seed in found if seed.isdecimal()]
+    languages = list(profiles.get(profile).targets)
+    order = sorted(run for run in runs if run[0] in languages)
+    order.sort(key=lambda run: languages.index(run[0]))
+    return [read(results, profile, name, *run) for run in order]
 
 
 def predictions(record: RunRecord) -> dict[str, np.ndarray]:

@@ -2,11 +2,23 @@
 
 :mod:`~lowser_lib.evaluation.metrics` turns predictions into figures;
 :mod:`~lowser_lib.evaluation.intervals` says how far those figures would move with other speakers
-and other training seeds.
+and other training seeds; :mod:`~lowser_lib.evaluation.collapse` looks for embeddings that have all
+become one.
 """
 
 from __future__ import annotations
 
+from lowser_lib.evaluation.alignment import pwcca
+from lowser_lib.evaluation.collapse import (
+    Verdict,
+    collapse_figures,
+    effective_rank,
+    judge_collapse,
+    judge_history,
+    pair_alignment,
+    spread,
+    uniformity,
+)
 from lowser_lib.evaluation.intervals import (
     Interval,
     mean_interval,
@@ -18,9 +30,18 @@ from lowser_lib.evaluation.metrics import METRICS, classification_metrics, confu
 __all__ = [
     "METRICS",
     "Interval",
+    "Verdict",
     "classification_metrics",
+    "collapse_figures",
     "confusion",
+    "effective_rank",
+    "judge_collapse",
+    "judge_history",
     "mean_interval",
+    "pair_alignment",
     "paired_speaker_bootstrap",
+    "pwcca",
     "speaker_bootstrap",
+    "spread",
+    "uniformity",
 ]

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from lowser_lib.augment import Compose, named
 from lowser_lib.methods import Recipe, Step
 from lowser_lib.sampling import UNLABELLED, Batch
 
@@ -49,6 +50,10 @@ class BaselineConfig:
         head_epochs: passes over the clips in which the head learns alone, before the encoder
             joins in; 0: both learn from the start. A probe has no second part and ignores it.
         balance_classes: weigh each class by the inverse of its share.
+        augmentations: what is done to the clips while the encoder learns, a name that
+            :func:`lowser_lib.augment.named` knows, of one that keeps labels; ``"none"``: nothing.
+        strength: of the augmentations, from 0 to 1.
+        probability: chance of each clip to meet each augmentation, from 0 to 1.
     """
 
     # Wide enough not to be the bottleneck between 768 (small.en) and 4, small beside the encoder.
@@ -65,6 +70,11 @@ class BaselineConfig:
     head_epochs: int = 0
     # Off, as the paper's plain cross-entropy; the source corpora are close to balanced.
     balance_classes: bool = False
+    # The paper augments its two methods, and says nothing of the baseline.
+    augmentations: str = "none"
+    # As in the presets.
+    strength: float = 1.0
+    probability: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -83,6 +93,23 @@ class BaselineConfig:
         if not self.encoder_learning_rate >= 0:
             rate = self.encoder_learning_rate
             raise ValueError(f"encoder_learning_rate must be at least 0, not {rate!r}")
+        augmentation = self.augmentation()
+        if augmentation is not None and not augmentation.keeps_label:
+            raise ValueError(
+                f"augmentations must keep the label of a clip, and {self.augmentations!r} mixes "
+                "clips; choose another"
+            )
+        if augmentation is not None and self.probe:
+            raise ValueError(
+                f"augmentations {self.augmentations!r} need an encoder that learns: a probe hears "
+                "each clip once; set encoder_learning_rate above 0"
+            )
+
+    def augmentation(self) -> Compose | None:
+        """What is done to the clips of each batch; None: nothing."""
+        if self.augmentations == "none":
+            return None
+        return named(self.augmentations, self.strength, self.probability)
 
     @property
     def probe(self) -> bool:

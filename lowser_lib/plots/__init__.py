@@ -9,6 +9,7 @@ The look itself (colours, sizes) is in :mod:`lowser_lib.plots.style`.
 
 from __future__ import annotations
 
+from lowser_lib.plots.contrastive import differences, pair_roles, strips, unit_circle
 from lowser_lib.plots.corpora import class_counts, durations, fold_balance, skew_heatmap
 from lowser_lib.plots.results import (
     confusion_matrix,
@@ -28,6 +29,7 @@ __all__ = [
     "class_counts",
     "clip_grid",
     "confusion_matrix",
+    "differences",
     "durations",
     "embedding_scatter",
     "emotion_grid",
@@ -37,8 +39,11 @@ __all__ = [
     "learning_curve",
     "lines",
     "outlines",
+    "pair_roles",
     "panels",
     "skew_heatmap",
+    "strips",
+    "unit_circle",
     "value_heatmap",
     "waveform_and_mel",
 ]

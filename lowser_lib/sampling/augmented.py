@@ -95,6 +95,7 @@ class AugmentedLoader:
         generator: torch.Generator,
         *,
         n_mels: int = 80,
+        longest: int | None = None,
         device: torch.device | None = None,
     ) -> None:
         """Join clips, batches and augmentation.
@@ -106,11 +107,18 @@ class AugmentedLoader:
             augment: what is done to each batch; None: nothing but the spectrogram.
             generator: one number is drawn from it, the seed of everything the loader draws.
             n_mels: mel bands of the spectrograms made from waveforms.
+            longest: samples (frames, of spectrograms) to which longer clips are cut, at a place
+                that is drawn anew each time, see :func:`cut`; None: clips stay whole.
             device: where to augment, a GPU perhaps; None: on the CPU. The numbers that are drawn
                 are the same everywhere.
+
+        Raises:
+            ValueError: ``longest`` is below 1.
         """
+        if longest is not None and longest < 1:
+            raise ValueError(f"longest must be at least 1, not {longest}")
         self.dataset, self.sampler, self.augment = dataset, sampler, augment
-        self.n_mels, self.device = n_mels, device
+        self.n_mels, self.longest, self.device = n_mels, longest, device
         self.seed = draw_seed(generator)
 
     def __len__(self) -> int:
@@ -139,6 +147,8 @@ class AugmentedLoader:
 
     def _augmented(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The batch with augmented spectrograms in place of what it holds."""
+        if self.longest is not None:
+            batch = cut(batch, self.longest, generator)
         inputs = batch.inputs if self.device is None else batch.inputs.to(self.device)
         if self.augment is None:
             result = Augmented(inputs, batch.lengths)
@@ -150,6 +160,27 @@ class AugmentedLoader:
 
     def _to_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         return batch_log_mel(waveforms, lengths, self.n_mels)
+
+
+def cut(batch: Batch, longest: int, generator: torch.Generator) -> Batch:
+    """A piece of each clip that is longer than a limit, from a place drawn evenly.
+
+    A batch is as wide as its longest clip, and an encoder spends as much on padding as on speech.
+
+    Args:
+        batch: waveforms or spectrograms, time last; clips of at most ``longest`` stay as they are.
+        longest: samples or frames that a clip may have, at least 1.
+        generator: draws the places, one number a clip.
+    """
+    spare = (batch.lengths - longest).clamp(min=0)
+    starts = (torch.rand(len(spare), generator=generator, dtype=torch.float64) * (spare + 1)).long()
+    lengths = batch.lengths.clamp(max=longest)
+    pieces = torch.zeros_like(batch.inputs[..., : int(lengths.max())])
+    for piece, clip, start, length in zip(
+        pieces, batch.inputs, starts.tolist(), lengths.tolist(), strict=True
+    ):
+        piece[..., :length] = clip[..., start : start + length]
+    return batch._replace(inputs=pieces, lengths=lengths)
 
 
 def batch_log_mel(waveforms: Tensor, lengths: Tensor, n_mels: int = 80) -> tuple[Tensor, Tensor]:

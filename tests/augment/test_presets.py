@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lowser_lib.augment import (
+    KINDS,
     Compose,
     FrequencyMasking,
     GaussianNoise,
@@ -17,6 +18,7 @@ from lowser_lib.augment import (
     TimeMasking,
     byol,
     contrastive,
+    named,
 )
 from lowser_lib.views import log_mel, pad_mels
 
@@ -147,3 +149,14 @@ def test_wrong_compositions_are_refused() -> None:
         byol()(*to_mel(clips, lengths), generator())
     with pytest.raises(ValueError, match="strength"):
         contrastive(1.5)
+
+
+def test_augmentations_go_by_name() -> None:
+    assert repr(named("byol", 0.5)) == repr(byol(0.5))
+    assert repr(named("contrastive", 0.5, 0.25)) == repr(contrastive(0.5, 0.25))
+    for name, kind in KINDS.items():
+        (one,) = named(name, 0.5, 0.25).transforms
+        assert type(one) is kind and (one.strength, one.probability) == (0.5, 0.25)
+    assert set(map(type, contrastive().transforms)) == set(KINDS.values())
+    with pytest.raises(ValueError, match="unknown augmentation 'echo'; choose one of contrastive"):
+        named("echo")

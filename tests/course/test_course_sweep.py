@@ -139,6 +139,13 @@ def test_a_record_says_what_was_measured_on_what(done: Path) -> None:
     assert record.metrics["stage1"]["batch"]["speakers"] == 4
 
 
+def test_all_records_are_read_in_order(done: Path) -> None:
+    runs = sweep_records.read_all(done, "tiny", "baseline")
+    places = [(run.config["language"], run.seed) for run in runs]
+    assert places == [("ur", 0), ("ur", 1), ("de", 0), ("de", 1)]
+    assert sweep_records.read_all(done, "tiny", "byol") == []
+
+
 def test_the_baseline_hears_nothing_unlabelled(done: Path) -> None:
     record = sweep_records.read(done, "tiny", "baseline", "de", 0)
     assert set(record.corpora) == {"table:english", "table:target_de"}

@@ -16,6 +16,7 @@ from lowser_lib.course.checks import (
     chapter_01,
     chapter_02,
     chapter_03,
+    chapter_04,
     framework,
 )
 
@@ -87,6 +88,25 @@ def resample(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray
     return np.concatenate([np.flatnonzero(speakers == name) for name in drawn])
 
 
+def contrast(similarities: Tensor, speakers: Tensor, temperature: float) -> Tensor:
+    scores = similarities / temperature
+    same = speakers[:, None] == speakers
+    rest = scores.masked_fill(same, -torch.inf).logsumexp(dim=1, keepdim=True)
+    costs = torch.logaddexp(scores, rest) - scores
+    return costs[same & ~torch.eye(len(speakers), dtype=torch.bool)].mean()
+
+
+def heard(similarities: Tensor, temperature: float) -> Tensor:
+    shares = (similarities / temperature).softmax(dim=0)
+    return torch.special.entr(shares).sum().exp()
+
+
+def share_between(embeddings: np.ndarray, groups: np.ndarray) -> float:
+    centred = embeddings - embeddings.mean(axis=0)
+    means = pd.DataFrame(centred).groupby(groups).transform("mean").to_numpy()
+    return float((means**2).sum() / (centred**2).sum())
+
+
 CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_00.check_parse_ravdess, parse),
     (chapter_00.check_uar, uar),
@@ -100,12 +120,15 @@ CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_03.check_crop_positions, crop),
     (chapter_03.check_masked_mean, masked_mean),
     (chapter_03.check_bootstrap_speakers, resample),
+    (chapter_04.check_contrast, contrast),
+    (chapter_04.check_heard, heard),
+    (chapter_04.check_share_between, share_between),
 ]
 NAMES = [check.__name__ for check, _ in CHECKS]
 
 
 def test_every_check_of_every_chapter_is_tested() -> None:
-    modules = (chapter_00, chapter_01, chapter_02, chapter_03)
+    modules = (chapter_00, chapter_01, chapter_02, chapter_03, chapter_04)
     offered = {name for module in modules for name in vars(module) if name.startswith("check_")}
     assert offered == set(NAMES)
 
@@ -191,6 +214,35 @@ def by_product(changed: np.ndarray, clean: np.ndarray, speakers: np.ndarray) -> 
     product = changed @ clean.T
     np.fill_diagonal(product, -np.inf)
     return float((speakers[product.argmax(axis=1)] == speakers).mean())
+
+
+def crowded(out: tuple[str, ...]) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """NT-Xent whose denominator leaves out nothing but what is named."""
+
+    def loss(similarities: Tensor, speakers: Tensor, temperature: float) -> Tensor:
+        scores, itself = similarities / temperature, torch.eye(len(speakers), dtype=torch.bool)
+        whole = scores.masked_fill(itself, -torch.inf) if "itself" in out else scores
+        costs = whole.logsumexp(dim=1, keepdim=True) - scores
+        return costs[(speakers[:, None] == speakers) & ~itself].mean()
+
+    return loss
+
+
+def overflowing(similarities: Tensor, temperature: float) -> Tensor:
+    shares = (similarities / temperature).exp()
+    shares = shares / shares.sum()
+    return (-(shares * shares.log()).sum()).exp()
+
+
+def even_means(embeddings: np.ndarray, groups: np.ndarray) -> float:
+    means = pd.DataFrame(embeddings).groupby(groups).mean().to_numpy()
+    between = ((means - means.mean(axis=0)) ** 2).sum(axis=1).mean()
+    return float(between / embeddings.var(axis=0).sum())
+
+
+def column_by_column(embeddings: np.ndarray, groups: np.ndarray) -> float:
+    columns = range(embeddings.shape[1])
+    return float(np.mean([share_between(embeddings[:, [c]], groups) for c in columns]))
 
 
 def clip_bootstrap(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -295,6 +347,17 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
         "draw 3; yours drew 1",
     ),
     (chapter_03.check_bootstrap_speakers, lambda s, g: s, "flat array of whole numbers"),
+    (chapter_04.check_contrast, lambda s, p, t: 4 * contrast(s, p, t), "take their mean"),
+    (chapter_04.check_contrast, crowded(("itself",)), "other positives stand"),
+    (chapter_04.check_contrast, crowded(()), "for four clips that are all alike"),
+    (chapter_04.check_contrast, lambda s, p, t: contrast(s, p, 1.0), "temperature 0.1"),
+    (chapter_04.check_heard, lambda s, t: heard(s, t).log(), "the entropy itself"),
+    (chapter_04.check_heard, overflowing, "overflow"),
+    (chapter_04.check_heard, lambda s, t: heard(s, 1.0), "two that are near"),
+    (chapter_04.check_heard, lambda s, t: 1 / (s / t).softmax(0).square().sum(), "½, ¼ and ¼"),
+    (chapter_04.check_share_between, even_means, "each clip counts once"),
+    (chapter_04.check_share_between, column_by_column, "divide once"),
+    (chapter_04.check_share_between, lambda e, g: 1 - share_between(e, g), "single points"),
 ]
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lowser_lib.augment import GaussianNoise
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.errors import TrainingError
 from lowser_lib.losses import nt_xent
@@ -60,6 +61,8 @@ def test_augmentation_is_the_preset_with_or_without_mixup() -> None:
     six = SpeakerContrastiveConfig(mixup=False).augmentation()
     assert len(six) == 6
     assert six.keeps_label and not seven.keeps_label
+    (one,) = SpeakerContrastiveConfig(augmentations="noise").augmentation().transforms
+    assert isinstance(one, GaussianNoise)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,8 @@ def test_augmentation_is_the_preset_with_or_without_mixup() -> None:
         ({"learning_rate": -1.0}, "learning_rate must be above 0"),
         ({"encoder_learning_rate": 0.0}, "encoder_learning_rate must be above 0"),
         ({"other_positives": "drop"}, "'exclude' or 'include', not 'drop'"),
+        ({"augmentations": "echo"}, "unknown augmentation 'echo'"),
+        ({"seconds": 0.1}, "seconds must be at least 0.5, not 0.1"),
         ({"strength": 1.5}, "strength must lie in 0..1, not 1.5"),
         ({"probability": -0.5}, "probability must lie in 0..1, not -0.5"),
     ],

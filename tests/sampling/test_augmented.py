@@ -9,7 +9,12 @@ from torch import Tensor
 
 from lowser_lib.augment import Compose, FrequencyMasking, GaussianNoise, SpeedPerturbation
 from lowser_lib.sampling import Batch, ClipDataset, LengthBucketSampler
-from lowser_lib.sampling.augmented import AugmentedLoader, WaveformDataset, batch_log_mel
+from lowser_lib.sampling.augmented import (
+    AugmentedLoader,
+    WaveformDataset,
+    batch_log_mel,
+    cut,
+)
 from lowser_lib.views.mel import log_mel
 
 NOISY = Compose([SpeedPerturbation(), GaussianNoise(), FrequencyMasking()])
@@ -125,3 +130,43 @@ def test_what_is_no_clip_is_refused(waveform: np.ndarray) -> None:
 def test_labels_of_another_number_are_refused() -> None:
     with pytest.raises(ValueError, match=r"labels must have shape \(1,\)"):
         WaveformDataset([np.zeros(3200, np.float32)], [0, 1])
+
+
+def numbered(lengths: list[int]) -> Batch:
+    """Clips whose samples count from 1, so that a piece tells where it comes from."""
+    inputs = torch.zeros(len(lengths), max(lengths))
+    for clip, length in zip(inputs, lengths, strict=True):
+        clip[:length] = torch.arange(1, length + 1)
+    return Batch(inputs, torch.tensor(lengths), torch.arange(len(lengths)))
+
+
+def test_long_clips_are_cut_to_a_piece_and_short_ones_are_left() -> None:
+    batch = numbered([3, 10, 6])
+    pieces = cut(batch, 4, generator())
+    assert pieces.inputs.shape == (3, 4) and pieces.lengths.tolist() == [3, 4, 4]
+    assert pieces.inputs[0].tolist() == [1, 2, 3, 0]
+    for piece in pieces.inputs[1:]:
+        assert (piece.diff() == 1).all() and piece[0] >= 1
+    assert torch.equal(pieces.labels, batch.labels)
+    assert torch.equal(batch.inputs, numbered([3, 10, 6]).inputs)
+
+
+def test_every_place_of_a_piece_is_drawn() -> None:
+    random = generator()
+    starts = {int(cut(numbered([7]), 4, random).inputs[0, 0]) for _ in range(100)}
+    assert starts == {1, 2, 3, 4}
+
+
+def test_spectrograms_are_cut_in_time_alone() -> None:
+    mels = numbered([9]).inputs[:, None, :].expand(1, 5, 9)
+    piece = cut(Batch(mels, torch.tensor([9]), torch.tensor([0])), 4, generator()).inputs
+    assert piece.shape == (1, 5, 4) and (piece[0, 1:] == piece[0, 0]).all()
+
+
+def test_the_loader_cuts_before_it_augments() -> None:
+    data, random = sounds(), generator()
+    sampler = LengthBucketSampler(data.lengths, 3, random)
+    for batch in AugmentedLoader(data, sampler, None, random, longest=1600):
+        assert batch.inputs.shape[2] == 10 and batch.lengths.tolist() == [10] * 3
+    with pytest.raises(ValueError, match="longest must be at least 1"):
+        AugmentedLoader(data, sampler, None, random, longest=0)

@@ -1,0 +1,301 @@
+"""BYOL with supervision mixed in, after Gong et al. 2025 (arXiv 2506.02059).
+
+One model, one stage: an emotion head learns from English labels, and at the same time the encoder
+learns from English and from the target language without labels, by BYOL (Grill et al. 2020,
+arXiv 2006.07733). Two differently augmented views of a clip go through two networks. The *online*
+network (encoder, projector, predictor) is trained to say of one view what the *target* network
+(encoder, projector) says of the other; the target is not trained: it is the moving average of the
+online network's own weights. A weight λ shares the loss out between the two tasks and moves during
+training. The paper gives the method, its three augmentations and λ from 0.8 to 0.2; what is marked
+*our choice* is ours.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from lowser_lib.augment import Compose
+from lowser_lib.augment import byol as preset
+from lowser_lib.losses.byol import symmetric_byol_loss
+from lowser_lib.methods import Recipe, Step
+from lowser_lib.methods.baseline import (
+    Baseline,
+    BaselineConfig,
+    EmotionClassifier,
+    Encoder,
+    draw_linear,
+)
+from lowser_lib.sampling import Batch
+from lowser_lib.sampling.pairs import Pairs
+
+#: How λ moves during training.
+LamSchedule = Literal["linear", "cosine", "fixed"]
+
+#: What λ multiplies; 1 − λ is for the other. The paper's text can be read either way.
+LamWeighs = Literal["byol", "classification"]
+
+#: How τ moves during training.
+TauSchedule = Literal["cosine", "constant"]
+
+
+@dataclass(frozen=True)
+class ByolConfig:
+    """BYOL's settings; λ's two ends are the paper's, the rest our choice.
+
+    Those of the emotion head and of the encoder's learning rate are the baseline's, see
+    :class:`~lowser_lib.methods.baseline.BaselineConfig`.
+
+    Attributes:
+        lam: λ at the first step, in [0, 1]; at all steps where the schedule is ``"fixed"``.
+        lam_end: λ at the last step, in [0, 1].
+        lam_schedule: ``"linear"``, ``"cosine"`` (half a cosine, slow at both ends) or ``"fixed"``.
+        lam_weighs: ``"byol"``: the loss is (1 − λ) · cross-entropy + λ · BYOL;
+            ``"classification"``: λ · cross-entropy + (1 − λ) · BYOL.
+        tau: share of its own weights that the target keeps at a step, in [0, 1]; 0: it is a copy.
+        tau_schedule: ``"cosine"``: from ``tau`` at the first step to 1 at the last; or
+            ``"constant"``.
+        predictor: whether the online network has one; without, it has to say the same itself.
+        projection: width of what the loss compares.
+        hidden: width of the hidden layer of projector and predictor.
+        target_batch: unlabelled clips a step; None: as many as labelled ones.
+        learning_rate: peak rate of projector and predictor.
+        strength: strength of the augmentations, from 0 to 1; 0: both views are the clip itself.
+        probability: chance of each view to meet each augmentation, from 0 to 1.
+    """
+
+    # Gong et al. 2025 give the two ends; a straight line between them is the plainest reading, ...
+    lam: float = 0.8
+    lam_end: float = 0.2
+    lam_schedule: LamSchedule = "linear"
+    # ... and λ on BYOL the likelier: first the encoder gets to know the speech, then the task.
+    lam_weighs: LamWeighs = "byol"
+    # Grill et al. 2020 raise τ from 0.996 to 1: a target that moves while there is much to learn
+    # and comes to rest at the end. Half of it is replaced after 173 steps at 0.996.
+    tau: float = 0.996
+    tau_schedule: TauSchedule = "cosine"
+    # Without it nothing is between the networks, and one answer for all clips is soon found.
+    predictor: bool = True
+    # As in speaker-contrastive learning.
+    projection: int = 128
+    # Grill et al. have twice the embedding's width (4096 for 2048); that is between 2 × 144 (nano)
+    # and 2 × 768 (small.en).
+    hidden: int = 512
+    # Neither language is heard more than the other.
+    target_batch: int | None = None
+    # They start from random weights, as the emotion head does, and may move as fast.
+    learning_rate: float = 1e-3
+    # The ranges of the preset `byol` as they stand, which are weak already, at even odds.
+    strength: float = 1.0
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            ValueError: a value is out of range; the message names it.
+        """
+        for name in ("lam", "lam_end", "tau"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)!r}")
+        for name, choices in (
+            ("lam_schedule", get_args(LamSchedule)),
+            ("lam_weighs", get_args(LamWeighs)),
+            ("tau_schedule", get_args(TauSchedule)),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {choices}, not {getattr(self, name)!r}")
+        for name in ("projection", "hidden", "target_batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value!r}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate!r}")
+        self.augmentation()  # raises where strength or probability are out of range
+
+    def augmentation(self) -> Compose:
+        """The three augmentations of the preset ``byol``."""
+        return preset(self.strength, self.probability)
+
+    def lam_at(self, progress: float) -> float:
+        """λ when a share ``progress`` of the run is done, from 0 at the first step to 1."""
+        if self.lam_schedule == "fixed":
+            return self.lam
+        moved = progress if self.lam_schedule == "linear" else _half_cosine(progress)
+        return self.lam + (self.lam_end - self.lam) * moved
+
+    def tau_at(self, progress: float) -> float:
+        """τ when a share ``progress`` of the run is done (Grill et al. 2020, section 3.3)."""
+        if self.tau_schedule == "constant":
+            return self.tau
+        return self.tau + (1 - self.tau) * _half_cosine(progress)
+
+
+class Byol(Recipe):
+    """Cross-entropy on labelled clips, and BYOL on two views of these and of unlabelled ones.
+
+    The target network is part of the recipe, and so of its state: a resumed run goes on with it.
+    Under several processes batch normalisation looks at each process's own clips.
+
+    Attributes:
+        supervised: the baseline's recipe on the classifier, which is trained in place.
+        projector: embeddings to what is compared; of the online network.
+        predictor: the projection of one view to the target's of the other; or nothing.
+        target_encoder: moving average of the classifier's encoder.
+        target_projector: moving average of the projector.
+        config: BYOL's settings.
+    """
+
+    target_encoder: Encoder
+
+    def __init__(
+        self,
+        model: EmotionClassifier,
+        config: ByolConfig | None = None,
+        baseline: BaselineConfig | None = None,
+        class_weights: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Put projector, predictor and target network beside a classifier.
+
+        Args:
+            model: the classifier; it is used, its encoder is also copied.
+            config: BYOL's settings; None takes the defaults.
+            baseline: settings of the cross-entropy and of the encoder's rate; None takes the
+                defaults.
+            class_weights: see :class:`~lowser_lib.methods.baseline.Baseline`.
+            generator: draws the weights of projector and predictor; None takes torch's own.
+
+        Raises:
+            ValueError: nothing of the encoder would be trained, or ``class_weights`` has the wrong
+                shape.
+        """
+        super().__init__()
+        self.supervised = Baseline(model, baseline, class_weights)
+        self.config = config = config or ByolConfig()
+        if not any(parameter.requires_grad for parameter in model.encoder.parameters()):
+            raise ValueError(
+                "the encoder has no trainable parameter: BYOL would train what is dropped later"
+            )
+        width = model.encoder.dimension
+        self.projector = mlp(width, config.hidden, config.projection, generator)
+        self.predictor: nn.Module = nn.Identity()
+        if config.predictor:
+            self.predictor = mlp(config.projection, config.hidden, config.projection, generator)
+        self.target_encoder = copy.deepcopy(model.encoder)
+        self.target_projector = copy.deepcopy(self.projector)
+        self.target_encoder.requires_grad_(False)
+        self.target_projector.requires_grad_(False)
+
+    @property
+    def model(self) -> EmotionClassifier:
+        """The classifier."""
+        return self.supervised.model
+
+    def forward(self, batch: Pairs, step: Step) -> dict[str, Tensor]:
+        """Both losses of a step's clips, and their sum by λ.
+
+        Returns:
+            ``loss``; its parts ``classification`` and ``byol`` (in [0, 4], where 2 is what chance
+            gives); and ``lam`` and ``tau`` at this step, for the record.
+        """
+        classification = self.supervised(batch.labelled, step)["loss"]
+        byol = symmetric_byol_loss(
+            (self._predict(batch.first), self._predict(batch.second)),
+            (self._target(batch.first), self._target(batch.second)),
+        )
+        lam = self.config.lam_at(step.progress)
+        share = lam if self.config.lam_weighs == "byol" else 1 - lam
+        return {
+            "loss": (1 - share) * classification + share * byol,
+            "classification": classification,
+            "byol": byol,
+            "lam": torch.full_like(byol, lam, requires_grad=False),
+            "tau": torch.full_like(byol, self.config.tau_at(step.progress), requires_grad=False),
+        }
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The emotion head and the encoder as in the baseline, then projector and predictor."""
+        own = [*self.projector.parameters(), *self.predictor.parameters()]
+        return [
+            *self.supervised.parameter_groups(),
+            {"params": own, "lr": self.config.learning_rate},
+        ]
+
+    @torch.no_grad()
+    def after_step(self, step: Step) -> None:
+        """Move the target towards the online network: θ' ← τ θ' + (1 − τ) θ.
+
+        Parameters alone are averaged, as lightly does. The only buffers that change are those of
+        batch normalisation, and the target's stay its own. In training it normalises by the batch
+        at hand, as the online network does (and as in Grill et al. 2020), so running averages take
+        no part in it; they are kept for evaluation, and the target's follow what *its* layers have
+        seen. Those of the online network belong to other weights, and a moving average of the count
+        of batches would not mean anything.
+        """
+        share = 1 - self.config.tau_at(step.progress)
+        pairs = (
+            (cast(nn.Module, self.target_encoder), cast(nn.Module, self.model.encoder)),
+            (self.target_projector, self.projector),
+        )
+        for target, online in pairs:
+            for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
+                slow.lerp_(fast, share)
+
+    def _predict(self, view: Batch) -> Tensor:
+        """What the online network expects the target to say of the other view: ``(B, D)``."""
+        embeddings = self.model.encoder.embed(view.inputs, view.lengths)
+        prediction: Tensor = self.predictor(self.projector(embeddings))
+        return prediction
+
+    @torch.no_grad()
+    def _target(self, view: Batch) -> Tensor:
+        """What the target network says of a view: ``(B, D)``."""
+        embeddings = self.target_encoder.embed(view.inputs, view.lengths)
+        projection: Tensor = self.target_projector(embeddings)
+        return projection
+
+
+def mlp(
+    width: int, hidden: int, projected: int, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """One hidden layer with batch normalisation: BYOL's projector, and its predictor.
+
+    Args:
+        width: of what goes in.
+        hidden: of the layer between.
+        projected: of what comes out.
+        generator: draws the weights, in float64 so that they do not depend on the processor; None
+            takes torch's own.
+    """
+    layers = nn.Sequential(
+        skip_init(nn.Linear, width, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        skip_init(nn.Linear, hidden, projected),
+    )
+    draw_linear(layers, generator)
+    return layers
+
+
+def half_life(tau: float) -> float:
+    """Steps after which half of the target's weights stem from later than now: ln ½ / ln τ.
+
+    Raises:
+        ValueError: τ is not between 0 and 1.
+    """
+    if not 0 < tau < 1:
+        raise ValueError(f"tau must lie between 0 and 1, not {tau!r}")
+    return math.log(0.5) / math.log(tau)
+
+
+def _half_cosine(progress: float) -> float:
+    """From 0 to 1, slow at both ends."""
+    return (1 - math.cos(math.pi * progress)) / 2

@@ -1,0 +1,159 @@
+"""Batches for learning with labels and without at once: plain clips, and two views of more clips.
+
+A step of :mod:`lowser_lib.methods.byol` needs labelled clips as they are, and two views, augmented
+each in its own way, of those clips and of unlabelled ones. It is put together from what is there:
+one loader of spectrograms, and two of augmented waveforms that follow the same sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+
+from lowser_lib.augment import Compose
+from lowser_lib.sampling.augmented import AugmentedLoader, WaveformDataset
+from lowser_lib.sampling.clips import Batch, ClipDataset, ClipLoader
+from lowser_lib.sampling.length_buckets import LengthBucketSampler
+
+
+class Pairs(NamedTuple):
+    """One step's clips.
+
+    Attributes:
+        labelled: source clips as they are, with their emotions.
+        first: one view of the source clips, and behind them of unlabelled clips; no labels.
+        second: another view of the same clips, in the same order.
+    """
+
+    labelled: Batch
+    first: Batch
+    second: Batch
+
+
+class JoinedSampler:
+    """Batches of two data sets in one: the source's clips, and behind them the target's.
+
+    An epoch is a pass over the source. The target's batches go on where the last epoch's ended: its
+    clips are shuffled anew when all of them have come, however the sizes of the two compare.
+    """
+
+    def __init__(self, source: LengthBucketSampler, target: LengthBucketSampler) -> None:
+        """Join two samplers; both are used, not copied.
+
+        Raises:
+            ValueError: one of them has no batch, or they are those of different processes.
+        """
+        if not (len(source) and len(target)):
+            raise ValueError(
+                f"both samplers need a batch, but the source has {len(source)} and the target "
+                f"{len(target)}"
+            )
+        if source.rank != target.rank:
+            raise ValueError(
+                f"both samplers must be of one process, not of {source.rank} and {target.rank}"
+            )
+        self.source, self.target = source, target
+        self.epoch, self.rank = 0, source.rank
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Indices into the source's clips with the target's behind them."""
+        behind, begun = len(self.source.lengths), -1
+        batches: list[list[int]] = []
+        self.source.set_epoch(self.epoch)
+        for number, clips in enumerate(self.source, self.epoch * len(self.source)):
+            turn, place = divmod(number, len(self.target))
+            if turn != begun:
+                self.target.set_epoch(turn)
+                batches, begun = list(self.target), turn
+            yield [*clips, *(behind + index for index in batches[place])]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0, that the next iteration belongs to."""
+        self.epoch = epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """What fixes all batches to come."""
+        parts = {"source": self.source.state_dict(), "target": self.target.state_dict()}
+        return {**parts, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        self.source.load_state_dict(state["source"])
+        self.target.load_state_dict(state["target"])
+        self.epoch = state["epoch"]
+
+
+class PairLoader:
+    """Labelled clips, and two views of them and of unlabelled clips, for each step.
+
+    It has the shape that :func:`lowser_lib.training.fit` asks for, and yields :class:`Pairs`. What
+    is drawn for a step follows from the loader's seeds, the epoch and the step's number in it.
+    """
+
+    def __init__(
+        self,
+        labelled: ClipDataset,
+        source: WaveformDataset,
+        unlabelled: WaveformDataset,
+        samplers: tuple[LengthBucketSampler, LengthBucketSampler],
+        augment: Compose | None,
+        generator: torch.Generator,
+        *,
+        device: torch.device | None = None,
+    ) -> None:
+        """Join clips, batches and augmentation.
+
+        Args:
+            labelled: spectrograms of the source's clips, with their emotions.
+            source: the same clips, in the same order, as sound.
+            unlabelled: clips of the target language; what labels they have are not looked at.
+            samplers: of the source's and of the unlabelled clips.
+            augment: makes the views; None: both views are the clip as it is.
+            generator: two numbers are drawn from it, one for the views of each side.
+            device: where to augment, see :class:`~lowser_lib.sampling.augmented.AugmentedLoader`.
+
+        Raises:
+            ValueError: spectrograms and sounds of the source do not go together, or see
+                :class:`JoinedSampler`.
+        """
+        if len(labelled) != len(source):
+            raise ValueError(
+                f"the source has {len(labelled)} spectrograms, but {len(source)} sounds"
+            )
+        # Without labels: what the views are for is not to know them.
+        self.clips = WaveformDataset([*source.waveforms, *unlabelled.waveforms])
+        self.sampler = JoinedSampler(*samplers)
+        n_mels = labelled.mels[0].shape[0]
+        self.labelled = ClipLoader(labelled, samplers[0])
+        self.first, self.second = (
+            AugmentedLoader(
+                self.clips, self.sampler, augment, generator, n_mels=n_mels, device=device
+            )
+            for _ in range(2)
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Pairs]:
+        steps = zip(self.labelled, self.first, self.second, strict=True)
+        return (Pairs(*batches) for batches in steps)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0, that the next iteration belongs to."""
+        self.labelled.set_epoch(epoch)
+        self.sampler.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What fixes all batches to come: the samplers' state and the seeds of both views."""
+        return {"first": self.first.state_dict(), "second": self.second.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        self.first.load_state_dict(state["first"])
+        self.second.load_state_dict(state["second"])

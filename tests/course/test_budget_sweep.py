@@ -1,0 +1,166 @@
+"""The sweep over label budgets, on made-up views: records, resuming, curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowser_lib.course import budget_sweep, budget_sweep_run, budget_sweep_summary, cli
+from lowser_lib.course.budget_sweep import BudgetSweepSettings
+from lowser_lib.course.profiles import FAST
+from lowser_lib.errors import ProfileError, RunError
+from lowser_lib.manifest import EMOTIONS
+from lowser_lib.sampling import UNLABELLED
+from lowser_lib.sampling.multiview import MultiViewDataset
+
+CLIPS, SPEAKERS = 36, 6
+SMALL: Mapping[str, Any] = {
+    "encoders.dimension": 8,
+    "encoders.channels": 4,
+    "pairwise.steps": 2,
+    "tuning.steps": 2,
+    "augmentation.hidden": 0.1,
+}
+
+
+def make_corpus(corpus: str, views: tuple[str, ...], **_: Any) -> tuple[pd.DataFrame, Any]:
+    random = np.random.default_rng(0)
+    number = np.arange(CLIPS)
+    emotion = np.array([*EMOTIONS, None], dtype=object)[number // SPEAKERS % 5]
+    table = pd.DataFrame(
+        {
+            "utterance_id": [f"{corpus}/{i:03d}" for i in number],
+            "corpus": corpus,
+            "speaker": [f"{corpus}/{i % SPEAKERS}" for i in number],
+            "emotion": emotion,
+        }
+    )
+    arrays = {
+        "mel": [random.normal(size=(5, 20 + i % 7)) for i in number],
+        "egemaps": list(random.normal(size=(CLIPS, 6))),
+    }
+    labels = [EMOTIONS.index(one) if isinstance(one, str) else UNLABELLED for one in emotion]
+    return table, MultiViewDataset({name: arrays[name] for name in views}, labels)
+
+
+def load(names: Iterable[str], **_: Any) -> Any:
+    return SimpleNamespace(hashes=dict.fromkeys(names, "hash"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BudgetSweepSettings:
+    for module in (budget_sweep, budget_sweep_run):
+        monkeypatch.setattr(module, "extract_views", make_corpus)
+    monkeypatch.setattr(budget_sweep, "data", SimpleNamespace(load=load))
+    return BudgetSweepSettings(
+        results=tmp_path, corpora=["table:made"], views=["mel", "egemaps"], budgets=(1, 99, 0),
+        seeds=1, jobs=1, changes=SMALL,
+    )  # fmt: skip
+
+
+def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
+    settings: BudgetSweepSettings, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    runs = budget_sweep.run(settings, lines.append)
+    folder = tmp_path / "fast/sweeps/pairwise"
+    names = [f"made-{fold}-0" for fold in range(FAST.folds)]
+    assert sorted(path.stem for path in folder.iterdir()) == names
+    assert len(lines) == FAST.folds
+    for run in runs:
+        results = run.metrics["results"]
+        assert len(results) == 3 * 3 * 2
+        assert {one["view"] for one in results} == {"mel", "egemaps", "together"}
+        assert all((one["uar"] is None) is (one["budget"] == 99) for one in results)
+        truth = run.metrics["truth"]
+        assert len(run.metrics["speakers"]) == len(truth)
+        for one in results:
+            if one["uar"] is not None:
+                assert len(one["predicted"]) == len(truth)
+                both = list(zip(truth, one["predicted"], strict=True))
+                recalls = [
+                    np.mean([a == b for a, b in both if a == emotion]) for emotion in set(truth)
+                ]
+                assert one["uar"] == pytest.approx(np.mean(recalls), abs=1e-6)
+        # Unlabelled clips of the training speakers are pre-trained on; test speakers are not.
+        held_out = len(set(run.metrics["speakers"]))
+        assert run.metrics["pretraining"]["clips"] == CLIPS * (SPEAKERS - held_out) // SPEAKERS
+    assert budget_sweep.read_all(tmp_path, "fast") == runs
+
+    # A second time nothing is run, and nothing changes.
+    written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again: list[str] = []
+    assert budget_sweep.run(settings, again.append) == runs
+    assert again == [f"{FAST.folds} of {FAST.folds} runs are finished already"]
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == written
+
+    # A missing run comes out as it was.
+    (folder / f"{names[0]}.json").unlink()
+    repeated = budget_sweep.run(settings, again.append)
+    assert [run.metrics for run in repeated] == [run.metrics for run in runs]
+
+    # Other settings do not mix with these.
+    other = replace(settings, changes={**SMALL, "pairwise.temperature": 0.5})
+    with pytest.raises(RunError, match=r"comes from other settings \(pairwise\)"):
+        budget_sweep.run(other, again.append)
+
+    curves = budget_sweep_summary.curves(runs)
+    assert set(curves.index.get_level_values("budget")) == {0, 1}
+    assert curves["n_pairs"].eq(FAST.folds).all()
+    np.testing.assert_allclose(
+        curves["difference"], curves["pairwise"] - curves["scratch"], atol=1e-9
+    )
+    assert "all" in budget_sweep_summary.text(runs)
+
+
+def test_the_arms_differ_in_their_start_alone(
+    settings: BudgetSweepSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_learned(clips: Any, *, encoders: Any, **_: Any) -> Any:
+        row = {"loss": 0.0, "matched": 0.0}
+        return SimpleNamespace(encoders=encoders, history=SimpleNamespace(rows=[row]))
+
+    monkeypatch.setattr(budget_sweep_run, "pretrain", nothing_learned)
+    table = budget_sweep_summary.table(budget_sweep.run(settings, lambda _: None))
+    arms = [one.reset_index(drop=True) for _, one in table.groupby("arm")]
+    pd.testing.assert_frame_equal(arms[0].drop(columns="arm"), arms[1].drop(columns="arm"))
+
+
+def test_a_damaged_record_is_refused(settings: BudgetSweepSettings, tmp_path: Path) -> None:
+    path = tmp_path / "fast/sweeps/pairwise/made-0-0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(RunError, match=r"made-0-0.json is damaged"):
+        budget_sweep.run(settings)
+
+
+def test_the_command_dispatches(
+    settings: BudgetSweepSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = [f"{name}={json.dumps(value)}" for name, value in SMALL.items()]
+    arguments = ["sweep", "pairwise", "--results", str(tmp_path), "--corpora", "table:made",
+                 "--views", "egemaps", "mel", "--budgets", "1", "--seeds", "1",
+                 "--jobs", "1"]  # fmt: skip
+    assert cli.main([*arguments, "--set", *changes]) == 0
+    assert "pairwise" in capsys.readouterr().out
+    assert (tmp_path / "fast/sweeps/pairwise/made-0-0.json").is_file()
+    assert cli.main(["sweep", "pairwise", "--languages", "xx"]) == 2
+    assert "no language 'xx'" in capsys.readouterr().err
+
+
+def test_refuses(tmp_path: Path) -> None:
+    for wrong in ({"seeds": 0}, {"jobs": 0}, {"budgets": (1, -1)}, {"budgets": ()}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            BudgetSweepSettings(tmp_path, **wrong)
+    with pytest.raises(ProfileError, match="unknown view 'words'; choose from mel"):
+        budget_sweep_run.make_view("words")
+    with pytest.raises(RunError, match="no result yet"):
+        budget_sweep_summary.curves([])
