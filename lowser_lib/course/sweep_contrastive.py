@@ -19,11 +19,16 @@ from lowser_lib.prediction import embed
 from lowser_lib.stages import train_speaker_contrastive
 from lowser_lib.training import make_fabric
 
+FIRST_STAGE = 0.4
+"""The encoder's rate in the first stage, as a share of that in the second; our choice, see
+:class:`~lowser_lib.methods.speaker_contrastive.SpeakerContrastiveConfig`."""
+
 
 def contrastive_settings(profile: Profile) -> dict[str, Any]:
-    """Settings of the two stages in a profile; the encoder learns at one rate in both."""
+    """Settings of the two stages in a profile."""
     stage1 = SpeakerContrastiveConfig(
-        learning_rate=profile.learning_rate, encoder_learning_rate=profile.encoder_learning_rate
+        learning_rate=profile.learning_rate,
+        encoder_learning_rate=FIRST_STAGE * profile.encoder_learning_rate,
     )
     return {"contrastive": stage1, **baseline_settings(profile)}
 
