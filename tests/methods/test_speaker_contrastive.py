@@ -156,7 +156,7 @@ def test_loss_is_nt_xent_of_projected_embeddings() -> None:
     first, bias, second, last_bias = recipe.projection.parameters()
     projected = F.relu(embeddings @ first.T + bias) @ second.T + last_bias
     assert projected.shape == (7, 128)
-    expected = nt_xent(projected, clips.labels, 0.07, "exclude")
+    expected = nt_xent(projected, clips.labels, CONFIG.temperature, "exclude")
     torch.testing.assert_close(losses["loss"], expected)
 
     other = SpeakerContrastiveConfig(temperature=0.5, other_positives="include")
