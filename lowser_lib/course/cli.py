@@ -96,7 +96,7 @@ def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sweep = commands.add_parser("sweep", help="run a method over seeds and languages")
-    sweep.add_argument("method", metavar="METHOD", help="baseline, speaker_contrastive, pairwise")
+    sweep.add_argument("method", metavar="METHOD", help="baseline, speaker_contrastive, byol, pairwise")
     sweep.add_argument("--profile", default="fast", metavar="P", help="fast (default), open, paper")
     sweep.add_argument("--seeds", type=_positive, default=5, metavar="N", help="default: 5")
     sweep.add_argument("--languages", nargs="+", metavar="LL", help="such as ur de bn; default all")
