@@ -96,15 +96,17 @@ def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sweep = commands.add_parser("sweep", help="run a method over seeds and languages")
-    sweep.add_argument("method", metavar="METHOD", help="baseline, speaker_contrastive, byol, pairwise")
+    methods = "baseline, speaker_contrastive, byol, pairwise"
+    sweep.add_argument("method", metavar="METHOD", help=methods)
     sweep.add_argument("--profile", default="fast", metavar="P", help="fast (default), open, paper")
     sweep.add_argument("--seeds", type=_positive, default=5, metavar="N", help="default: 5")
     sweep.add_argument("--languages", nargs="+", metavar="LL", help="such as ur de bn; default all")
     sweep.add_argument("--jobs", type=_positive, metavar="J", help="default: the profile's")
     sweep.add_argument("--results", type=Path, metavar="DIR", help="default: results")
     sweep.add_argument("--name", metavar="NAME", help="of the sweep; default: METHOD")
-    sweep.add_argument("--set", nargs="+", type=_change, default=[], metavar="SETTING=VALUE",
-                       dest="changes", help="such as contrastive.temperature=0.1")  # fmt: skip
+    sweep.add_argument("--set", action="extend", nargs="+", type=_change, default=[],
+                       metavar="SETTING=VALUE", dest="changes",
+                       help="such as contrastive.temperature=0.1; may be given again")  # fmt: skip
     budgets = sweep.add_argument_group("pairwise alone")
     budgets.add_argument("--corpora", nargs="+", metavar="NAME", help="default: the profile's")
     budgets.add_argument("--views", nargs="+", metavar="VIEW", help="mel, egemaps, wav2vec2")

@@ -114,3 +114,11 @@ def test_refresh_check_names_the_notebook(
     monkeypatch.setattr(paths, "require_project_root", lambda: tmp_path)
     assert cli.main(["refresh", "--check"]) == 1
     assert "[FAIL] 00_a.ipynb" in capsys.readouterr().out
+
+
+def test_settings_of_a_sweep_add_up_however_they_are_given() -> None:
+    once = ["sweep", "baseline", "--set", "a.b=1", "c.d=x"]
+    again = ["sweep", "baseline", "--set", "a.b=1", "--set", "c.d=x"]
+    parse = cli.build_parser().parse_args
+    assert parse(once).changes == parse(again).changes == [("a.b", 1), ("c.d", "x")]
+    assert parse(["sweep", "baseline"]).changes == []

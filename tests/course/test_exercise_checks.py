@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from lowser_lib.course.checks import (
     chapter_02,
     chapter_03,
     chapter_04,
+    chapter_05,
     framework,
 )
 
@@ -107,6 +109,15 @@ def share_between(embeddings: np.ndarray, groups: np.ndarray) -> float:
     return float((means**2).sum() / (centred**2).sum())
 
 
+def distance(prediction: Tensor, target: Tensor) -> Tensor:
+    return (2 - 2 * torch.cosine_similarity(prediction, target.detach())).mean()
+
+
+def spread(embeddings: np.ndarray) -> float:
+    directions = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return float(directions.std(axis=0).mean() * embeddings.shape[1] ** 0.5)
+
+
 CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_00.check_parse_ravdess, parse),
     (chapter_00.check_uar, uar),
@@ -123,12 +134,15 @@ CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_04.check_contrast, contrast),
     (chapter_04.check_heard, heard),
     (chapter_04.check_share_between, share_between),
+    (chapter_05.check_distance, distance),
+    (chapter_05.check_kept, math.prod),
+    (chapter_05.check_spread, spread),
 ]
 NAMES = [check.__name__ for check, _ in CHECKS]
 
 
 def test_every_check_of_every_chapter_is_tested() -> None:
-    modules = (chapter_00, chapter_01, chapter_02, chapter_03, chapter_04)
+    modules = (chapter_00, chapter_01, chapter_02, chapter_03, chapter_04, chapter_05)
     offered = {name for module in modules for name in vars(module) if name.startswith("check_")}
     assert offered == set(NAMES)
 
@@ -253,6 +267,18 @@ def rng_free(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray
     return resample(speakers, np.random.default_rng(1))
 
 
+def both_ways(prediction: Tensor, target: Tensor) -> Tensor:
+    return (2 - 2 * torch.cosine_similarity(prediction, target)).mean()
+
+
+def dot_distance(prediction: Tensor, target: Tensor) -> Tensor:
+    return (2 - 2 * (prediction * target.detach()).sum(dim=1)).mean()
+
+
+def unit(embeddings: np.ndarray) -> np.ndarray:
+    return np.asarray(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True))
+
+
 WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     (chapter_00.check_parse_ravdess, lambda n: parse(n)[0], "pair"),
     (
@@ -358,6 +384,29 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     (chapter_04.check_share_between, even_means, "each clip counts once"),
     (chapter_04.check_share_between, column_by_column, "divide once"),
     (chapter_04.check_share_between, lambda e, g: 1 - share_between(e, g), "single points"),
+    (chapter_05.check_distance, both_ways, "flows into the target"),
+    (chapter_05.check_distance, dot_distance, "whatever the lengths"),
+    (chapter_05.check_distance, lambda q, z: len(q) * distance(q, z), "take their mean"),
+    (chapter_05.check_distance, lambda q, z: distance(q, z) / 2, "right angle"),
+    (chapter_05.check_distance, lambda q, z: distance(q, z).detach(), "nothing could be learned"),
+    (chapter_05.check_distance, lambda q, z: distance(q.detach(), z), "nothing could be learned"),
+    (chapter_05.check_kept, lambda t: 1 - math.prod(t), "asked for is what it leaves"),
+    (chapter_05.check_kept, lambda t: t[0] ** len(t), "every step has its own"),
+    (chapter_05.check_kept, lambda t: (sum(t) / len(t)) ** len(t), "every step has its own"),
+    (chapter_05.check_kept, lambda t: math.prod(t) if t else 0.0, "before the first step"),
+    (chapter_05.check_kept, lambda t: min(t), "after three steps"),
+    (chapter_05.check_spread, lambda e: float(e.std(0).mean() * e.shape[1] ** 0.5), "length 1"),
+    (chapter_05.check_spread, lambda e: unit(e).std(axis=0).mean(), "factor √D is missing"),
+    (
+        chapter_05.check_spread,
+        lambda e: unit(e).std(axis=0, ddof=1).mean() * e.shape[1] ** 0.5,
+        "divide by N",
+    ),
+    (
+        chapter_05.check_spread,
+        lambda e: unit(e).var(axis=0).sum() ** 0.5,
+        "root of the mean variance",
+    ),
 ]
 
 
