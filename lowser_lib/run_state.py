@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from lowser_lib.encoders.saving import write_whole
 from lowser_lib.errors import CheckpointError
 
 
@@ -118,18 +117,7 @@ class RunState:
             "history": asdict(self.history),
             "best": self.best,
         }
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(state, temporary)
-            temporary.replace(path)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            with contextlib.suppress(OSError):  # there may be no folder to look into
-                temporary.unlink()
-            raise CheckpointError(
-                f"cannot write the checkpoint {path}: {error}; free some space or choose another "
-                "folder"
-            ) from error
+        write_whole(state, path, "the checkpoint")
 
     def load(self, path: Path) -> None:
         """Go on where a checkpoint was written.

@@ -29,8 +29,7 @@ from lowser_lib.course.prepare import folder_name
 from lowser_lib.course.profiles import Profile
 from lowser_lib.course.records import RunRecord
 from lowser_lib.course.sweep import change
-from lowser_lib.course.sweep_records import FOLDER
-from lowser_lib.errors import RunError
+from lowser_lib.course.sweep_records import FOLDER, refuse_other
 from lowser_lib.methods.pairwise import EncodersConfig, FineTuneConfig, PairwiseConfig
 
 #: The chapter that teaches the method.
@@ -186,16 +185,7 @@ def _finished(task: Task) -> RunRecord | None:
     record = records.load_record(
         folder.parents[2], folder.parents[1].name, f"{FOLDER}/{folder.name}/{task.path.stem}"
     )
-    for what, found, wanted in (
-        ("settings", record.config, task.config),
-        ("speech", record.corpora, task.hashes),
-    ):
-        differing = [k for k in sorted({**found, **wanted}) if found.get(k) != wanted.get(k)]
-        if differing:
-            raise RunError(
-                f"{task.path} comes from other {what} ({', '.join(differing)}); move the folder "
-                "away, or write to another with --results or --name"
-            )
+    refuse_other(record, task.path, task.config, task.hashes)
     return record
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from lightning_fabric import Fabric
 
 from lowser_lib import splits
 from lowser_lib.course import data, paths
@@ -26,7 +27,7 @@ from lowser_lib.methods.pairwise import (
 from lowser_lib.multiview import fine_tune, predict_views, pretrain
 from lowser_lib.sampling import UNLABELLED, derive_seed
 from lowser_lib.sampling.multiview import MultiViewDataset
-from lowser_lib.training import make_fabric
+from lowser_lib.training import make_fabric, one_thread
 from lowser_lib.views.base import View
 from lowser_lib.views.cache import extract_all
 
@@ -133,24 +134,22 @@ def measure(run: Run, cache: Path | None = None) -> tuple[dict[str, Any], float]
         manifest's emotions), and ``results``, one row for each view, budget and arm: ``uar`` (None
         where a class has too few clips for the budget) and ``predicted``, a digit a clip.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     begun = time.monotonic()
-    try:
-        metrics = _measure(run, *extract_views(run.corpus, run.views, cache=cache))
-    finally:
-        torch.set_num_threads(threads)
+    fabric = make_fabric("cpu", "32-true")
+    with one_thread(fabric):
+        metrics = _measure(run, *extract_views(run.corpus, run.views, cache=cache), fabric)
     return metrics, time.monotonic() - begun
 
 
-def _measure(run: Run, table: pd.DataFrame, clips: MultiViewDataset) -> dict[str, Any]:
+def _measure(
+    run: Run, table: pd.DataFrame, clips: MultiViewDataset, fabric: Fabric
+) -> dict[str, Any]:
     labelled = table[table["emotion"].notna()]
     train, test = list(splits.speaker_folds(labelled, run.folds, run.seed))[run.fold]
     splits.assert_speaker_disjoint(train, test)
     # What the training speakers say with other emotions, or without a label, is unlabelled speech.
     heard = clips.of_clips(table.index[~table["speaker"].isin(set(test["speaker"]))].to_numpy())
     tested = clips.of_clips(test.index.to_numpy())
-    fabric = make_fabric("cpu", "32-true")
 
     def generator(*parts: int) -> torch.Generator:
         # The last part is above 0, as derive_seed takes no notice of zeros at the end.

@@ -109,9 +109,24 @@ def finished(
     if not path.is_file():
         return None
     record = read(*place)
+    refuse_other(record, path, plan.config, plan.corpora)
+    return record
+
+
+def refuse_other(
+    record: RunRecord, path: Path, config: Mapping[str, Any], corpora: Mapping[str, str]
+) -> None:
+    """Raise a RunError unless a record comes from these settings and this speech.
+
+    Args:
+        record: As it was read.
+        path: Its file, for the message.
+        config: The settings, as they read when they come back from a file.
+        corpora: The speech, hashes by name.
+    """
     for what, found, wanted in (
-        ("settings", record.config, plan.config),
-        ("speech", record.corpora, plan.corpora),
+        ("settings", record.config, config),
+        ("speech", record.corpora, corpora),
     ):
         keys = sorted({**found, **wanted})
         differing = [key for key in keys if found.get(key) != wanted.get(key)]
@@ -120,7 +135,6 @@ def finished(
                 f"{path} comes from other {what} ({', '.join(differing)}); move the folder away, "
                 "or write to another with --results or --name"
             )
-    return record
 
 
 def read(results: Path, profile: str, name: str, language: str, seed: int) -> RunRecord:

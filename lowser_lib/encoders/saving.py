@@ -63,16 +63,30 @@ def save_encoder(
         "description": encoder.description,
         "notes": dict(notes or {}),
     }
+    write_whole(content, path, "the encoder")
+
+
+def write_whole(content: Mapping[str, Any], path: Path, what: str) -> None:
+    """Write tensors and plain values; the file is always whole, the old one or the new one.
+
+    Args:
+        content: what :func:`torch.save` can write and ``weights_only`` can read.
+        path: the file; its folder is made where it is missing.
+        what: is written, for the error.
+
+    Raises:
+        CheckpointError: it cannot be written; what was there stays.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, temporary)
+        torch.save(dict(content), temporary)
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # there may be no folder to look into
             temporary.unlink()
         raise CheckpointError(
-            f"cannot write the encoder to {path}: {error}; free some space or choose another folder"
+            f"cannot write {what} {path}: {error}; free some space or choose another folder"
         ) from error
 
 

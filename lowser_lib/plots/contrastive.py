@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch
 from numpy.typing import ArrayLike
 
+from lowser_lib.plots.parts import draw_interval, hollow_note
 from lowser_lib.plots.style import (
     ABSENT,
     COUNTS,
@@ -164,20 +164,11 @@ def differences(
             ax.axvline(goal, color="#888888", linestyle="--", linewidth=1)
         for _, row in table[table["test"] == test].iterrows():
             level, colour = labels.index(row["label"]), colours[row["label"]]
-            known = not (math.isnan(row["low"]) or math.isnan(row["high"]))
-            if known:
-                ax.plot([row["low"], row["high"]], [level, level], color=colour, linewidth=2.5)
-            ax.plot(
-                row["estimate"], level, "o", color=colour, markersize=6,
-                markerfacecolor=colour if known else "white",
-            )  # fmt: skip
+            draw_interval(ax, row, level, colour)
         ax.set_title(str(test))
         ax.grid(axis="x")
     axes[0, 0].set_yticks(range(len(labels)), labels)
     axes[0, 0].set_ylim(len(labels) - 0.5, -0.5)
     dashed = "" if goal is None else f" (dashed: {goal:+g})"
-    hollow = (
-        " (hollow: interval not estimable)" if table[["low", "high"]].isna().any(axis=None) else ""
-    )
-    figure.supxlabel(xlabel + dashed + hollow, fontsize=9)
+    figure.supxlabel(xlabel + dashed + hollow_note(table), fontsize=9)
     return figure

@@ -56,3 +56,20 @@ def name_cells(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_yticks(range(table.shape[0]), rows)
     if table.columns.name:
         ax.set_xlabel(str(table.columns.name))
+
+
+def draw_interval(ax: Axes, row: pd.Series, level: float, colour: str) -> None:
+    """Draw an ``estimate`` between ``low`` and ``high``; hollow where these are ``nan``."""
+    known = bool(row[["low", "high"]].notna().all())
+    if known:
+        ax.plot([row["low"], row["high"]], [level, level], color=colour, linewidth=2.5)
+    ax.plot(
+        row["estimate"], level, "o", color=colour, markersize=6,
+        markerfacecolor=colour if known else "white",
+    )  # fmt: skip
+
+
+def hollow_note(table: pd.DataFrame) -> str:
+    """What hollow markers mean, for an axis; empty where there is none."""
+    unknown = table[["low", "high"]].isna().any(axis=None)
+    return " (hollow: interval not estimable)" if unknown else ""

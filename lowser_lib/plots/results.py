@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from lowser_lib.plots.parts import heatmap, name_cells
+from lowser_lib.plots.parts import draw_interval, heatmap, hollow_note, name_cells
 from lowser_lib.plots.style import HIGHLIGHT, colours_for, one_panel, panels, styled
 
 #: Letters of a panel's title that stand in one line beside three other panels.
@@ -86,21 +85,12 @@ def interval_plot(
             )  # fmt: skip
         for _, row in table[table["corpus"] == corpus].iterrows():
             level, colour = methods.index(row["method"]), colours[row["method"]]
-            known = not (math.isnan(row["low"]) or math.isnan(row["high"]))
-            if known:
-                ax.plot([row["low"], row["high"]], [level, level], color=colour, linewidth=2.5)
-            ax.plot(
-                row["estimate"], level, "o", color=colour, markersize=6,
-                markerfacecolor=colour if known else "white",
-            )  # fmt: skip
+            draw_interval(ax, row, level, colour)
         ax.set_title(textwrap.fill(corpus, TITLE_WIDTH))
         ax.grid(axis="x")
     axes[0, 0].set_yticks(range(len(methods)), methods)
     axes[0, 0].set_ylim(len(methods) - 0.1, -0.5)
-    hollow = (
-        " (hollow: interval not estimable)" if table[["low", "high"]].isna().any(axis=None) else ""
-    )
-    figure.supxlabel(metric + hollow, fontsize=9)
+    figure.supxlabel(metric + hollow_note(table), fontsize=9)
     return figure
 
 
