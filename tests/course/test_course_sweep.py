@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend.reduction import dumps
 
 from lowser_lib.course import cli, profiles, sweep, sweep_methods, sweep_records, sweep_summary
@@ -56,6 +57,8 @@ def write_corpus(folder: Path, language: str, speakers: int, labels: tuple[str, 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A profile ``tiny`` of toy corpora and a tiny encoder, beside the real ones."""
+    # Workers of another test know the environment of then, and would be taken again.
+    get_reusable_executor().shutdown(wait=True)
     folder = tmp_path_factory.mktemp("sweep")
     write_corpus(folder / "corpora" / "english", "en", 10, EMOTIONS)
     for language in ("ur", "de"):
