@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
+from lowser_lib.audio import SAMPLE_RATE
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.errors import TrainingError
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, balanced_weights
@@ -132,6 +133,7 @@ def train_byol(
             (source_batches, target_batches),
             byol.augmentation(),
             own,
+            longest=None if byol.seconds is None else round(byol.seconds * SAMPLE_RATE),
             device=fabric.device,
         )
         look = None

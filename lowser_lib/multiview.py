@@ -32,6 +32,7 @@ from lowser_lib.methods.pairwise import (
     PairwiseConfig,
     ViewEncoders,
 )
+from lowser_lib.monitoring import WATCHED, Monitor
 from lowser_lib.recipes import Metric
 from lowser_lib.run_state import History
 from lowser_lib.sampling import ClipLoader, LengthBucketSampler
@@ -70,6 +71,7 @@ def pretrain(
     generator: torch.Generator,
     encoders: ViewEncoders | EncodersConfig | None = None,
     config: PairwiseConfig | None = None,
+    monitor: Monitor | None = None,
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -86,6 +88,9 @@ def pretrain(
         encoders: encoders to start from, which stay as they are; or the sizes of new ones, None for
             the default sizes.
         config: the settings; None takes the defaults.
+        monitor: measures embeddings and projections of some clips after each epoch: those of each
+            view by themselves, and the projections of all views together, where those of one clip
+            are positives of each other. Its figures are in the history.
         fabric: as in :func:`lowser_lib.training.fit`.
         checkpoint: as there.
         resume: as there.
@@ -104,12 +109,15 @@ def pretrain(
         encoders = copy.deepcopy(encoders)
     else:
         encoders = ViewEncoders.for_clips(clips, encoders, generator=generator)
+    recipe = Pairwise(encoders, config, generator=generator)
+    clips = clips.of_views(encoders)
     history = _fit(
-        Pairwise(encoders, config, generator=generator),
-        clips.of_views(encoders),
+        recipe,
+        clips,
         config.steps,
         config.batch_size,
         generator=generator,
+        monitor=None if monitor is None else partial(_watch, monitor, recipe, clips, fabric),
         fabric=fabric,
         checkpoint=checkpoint,
         resume=resume,
@@ -254,6 +262,31 @@ def _fit(
     loader = ClipLoader(cast(Any, clips), sampler)  # has the shape that is asked for, save one type
     with one_thread(fabric):
         return fit(recipe, loader, config, generator=generator, fabric=fabric, **others)
+
+
+def _watch(
+    monitor: Monitor, recipe: Pairwise, clips: MultiViewDataset, fabric: Fabric
+) -> dict[str, float]:
+    """What a monitor says of clips taken evenly from first to last, always the same."""
+    count = min(WATCHED, len(clips))
+    chosen = torch.linspace(0, len(clips) - 1, count).round().long()
+    embedded = embed_views(recipe.encoders, clips.of_clips(chosen), fabric=fabric)
+    device = next(recipe.parameters()).device
+    projected = {}
+    with torch.no_grad(), fabric.autocast():
+        for name, points in embedded.items():
+            projected[name] = recipe.projections[name](points.to(device)).float().cpu()
+    numbers = torch.arange(count)
+    spaces = {
+        **{f"{name}_embedding": (points.float(), numbers) for name, points in embedded.items()},
+        **{f"{name}_projection": (points, numbers) for name, points in projected.items()},
+        "projection": (torch.cat(list(projected.values())), numbers.repeat(len(projected))),
+    }
+    return {
+        f"{space}_{figure}": value
+        for space, (points, labels) in spaces.items()
+        for figure, value in monitor(points, labels).items()
+    }
 
 
 def _score(

@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from lowser_lib.errors import TrainingError
+from lowser_lib.evaluation import collapse_figures, judge_history
 from lowser_lib.methods.pairwise import (
     EncodersConfig,
     FineTuneConfig,
+    Pairwise,
     PairwiseConfig,
     ViewEncoders,
 )
-from lowser_lib.multiview import embed_views, fine_tune, predict_views, pretrain
+from lowser_lib.multiview import _watch, embed_views, fine_tune, predict_views, pretrain
 from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.training import make_fabric
 
 SIZES = EncodersConfig(dimension=16, channels=8)
 PRE = PairwiseConfig(steps=6, batch_size=8)
@@ -70,6 +73,39 @@ def test_pretraining_starts_from_encoders_and_leaves_them_as_they_are() -> None:
     found = pretrain(clips, generator=generator(), encoders=start, config=PRE).encoders
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
     assert not torch.equal(next(found.parameters()), next(start.parameters()))
+
+
+def test_a_monitor_sees_each_view_alone_and_all_together() -> None:
+    def count(points: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        return {"points": len(points), "clips": len(labels.unique()), "width": points.shape[1]}
+
+    clips = speech()
+    plain = pretrain(clips, generator=generator(), encoders=SIZES, config=PRE)
+    watched = pretrain(clips, generator=generator(), encoders=SIZES, config=PRE, monitor=count)
+    last = watched.history.rows[-1]
+    for name in clips.views:
+        assert last[f"{name}_embedding_points"] == last[f"{name}_embedding_clips"] == len(clips)
+        assert last[f"{name}_embedding_width"] == SIZES.dimension
+        assert last[f"{name}_projection_width"] == PRE.projection[1]
+    assert last["projection_points"] == 2 * last["projection_clips"] == 2 * len(clips)
+    # Looking changes nothing.
+    assert watched.history["loss"] == plain.history["loss"]
+
+
+def test_collapsed_projections_of_one_view_are_found() -> None:
+    class Same(torch.nn.Module):
+        def forward(self, points: torch.Tensor) -> torch.Tensor:
+            return torch.ones(len(points), 4)
+
+    clips = speech()
+    encoders = ViewEncoders.for_clips(clips, SIZES, generator=generator())
+    recipe = Pairwise(encoders, PRE, generator=generator())
+    recipe.projections["mel"] = Same()
+    recipe.projections["egemaps"] = torch.nn.Linear(SIZES.dimension, 4)
+    rows = [_watch(collapse_figures, recipe, clips, make_fabric("cpu", "32-true"))]
+    with pytest.warns(UserWarning, match="collapsed"):
+        assert judge_history(rows, "mel_projection").collapsed
+    assert not judge_history(rows, "egemaps_projection").collapsed
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(

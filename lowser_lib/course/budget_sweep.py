@@ -24,7 +24,13 @@ import joblib
 from tqdm import tqdm
 
 from lowser_lib.course import atomic, data, paths, profiles, provenance, records
-from lowser_lib.course.budget_sweep_run import Run, extract_views, known_views, measure
+from lowser_lib.course.budget_sweep_run import (
+    Run,
+    SpeechConfig,
+    extract_views,
+    known_views,
+    measure,
+)
 from lowser_lib.course.prepare import folder_name
 from lowser_lib.course.profiles import Profile
 from lowser_lib.course.records import RunRecord
@@ -114,7 +120,8 @@ def run(settings: BudgetSweepSettings, say: Callable[[str], None] = tqdm.write) 
     if len(missing) < len(tasks):
         say(f"{len(tasks) - len(missing)} of {len(tasks)} runs are finished already")
     if missing:  # once, so that no two workers extract the same
-        for corpus in dict.fromkeys(task.run.corpus for task in missing):
+        heard = (name for task in missing for name in (task.run.corpus, *task.run.others))
+        for corpus in dict.fromkeys(heard):
             extract_views(corpus, missing[0].run.views, jobs=settings.jobs or profile.jobs)
     commit = provenance.git_commit(Path(__file__).parent)
     jobs = min(settings.jobs or profile.jobs, max(1, len(missing)))
@@ -148,6 +155,7 @@ def _tasks(profile: Profile, settings: BudgetSweepSettings) -> list[Task]:
     views = tuple(settings.views or known_views())
     changed = change(
         {
+            "speech": SpeechConfig(),
             "encoders": EncodersConfig(),
             "pairwise": PairwiseConfig(),
             "augmentation": PairwiseConfig().augmentation,  # by itself, to be changed by parts
@@ -158,22 +166,28 @@ def _tasks(profile: Profile, settings: BudgetSweepSettings) -> list[Task]:
     augmentation = changed.pop("augmentation")
     changed["pairwise"] = replace(changed["pairwise"], augmentation=augmentation)
     configs = {name: asdict(value) for name, value in changed.items()}
-    hashes = data.load(corpora, jobs=settings.jobs or profile.jobs).hashes
+    mixed = changed["speech"].pretrained_on != "target"
+    every = tuple(dict.fromkeys((*corpora, *profile.corpora))) if mixed else corpora
+    hashes = data.load(every, jobs=settings.jobs or profile.jobs).hashes
     folder = settings.results / profile.name / FOLDER / settings.name
     tasks = []
     for corpus, seed, fold in product(corpora, range(settings.seeds), range(profile.folds)):
-        one = Run(corpus, seed, fold, profile.folds, views, tuple(settings.budgets), **changed)
+        others = tuple(name for name in every if name != corpus) if mixed else ()
+        budgets = tuple(settings.budgets)
+        one = Run(corpus, others, seed, fold, profile.folds, views, budgets, **changed)
         config = {
             "corpus": corpus,
+            "others": list(others),
             "fold": fold,
             "folds": profile.folds,
             "views": list(views),
-            "budgets": list(settings.budgets),
+            "budgets": list(budgets),
             **configs,
         }
         path = folder / f"{folder_name(corpus)}-{fold}-{seed}.json"
         # As it reads when it comes back from a file: tuples are lists.
-        tasks.append(Task(one, path, json.loads(json.dumps(config)), {corpus: hashes[corpus]}))
+        heard = {name: hashes[name] for name in (corpus, *others)}
+        tasks.append(Task(one, path, json.loads(json.dumps(config)), heard))
     return tasks
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -206,15 +206,15 @@ def judge_collapse(
     return Verdict(bool(found), reason)
 
 
-def judge_history(
-    rows: Sequence[Mapping[str, float]], space: Literal["projection", "embedding"] = "projection"
-) -> Verdict:
+def judge_history(rows: Sequence[Mapping[str, float]], space: str = "projection") -> Verdict:
     """Say whether a training run collapsed: its last epoch beside its first.
 
     Args:
         rows: One an epoch, of a run with :func:`collapse_figures` as its monitor; see
             :class:`lowser_lib.run_state.History`.
-        space: Projections are what a loss compares, and what collapses first.
+        space: What the names of its figures begin with: ``"projection"`` (what a loss compares,
+            and what collapses first), ``"embedding"``, or of one view alone, such as
+            ``"mel_projection"``.
 
     Returns:
         The verdict; its reason is also warned of.

@@ -33,6 +33,7 @@ from lowser_lib.methods.baseline import (
     draw_linear,
 )
 from lowser_lib.sampling import Batch
+from lowser_lib.sampling.augmented import MINIMUM_SECONDS
 from lowser_lib.sampling.pairs import Pairs
 
 #: How λ moves during training.
@@ -68,6 +69,7 @@ class ByolConfig:
         learning_rate: peak rate of projector and predictor.
         strength: strength of the augmentations, from 0 to 1; 0: both views are the clip itself.
         probability: chance of each view to meet each augmentation, from 0 to 1.
+        seconds: what a view holds of a clip, above 0, at a place drawn for it; None: all of it.
     """
 
     # Gong et al. 2025 give the two ends; a straight line between them is the plainest reading, ...
@@ -94,6 +96,8 @@ class ByolConfig:
     # The ranges of the preset `byol` as they stand, which are weak already, at even odds.
     strength: float = 1.0
     probability: float = 0.5
+    # As in speaker-contrastive learning: half the time, and one more thing that may differ.
+    seconds: float | None = 2.0
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -117,6 +121,8 @@ class ByolConfig:
                 raise ValueError(f"{name} must be at least 1, not {value!r}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate!r}")
+        if self.seconds is not None and not self.seconds >= MINIMUM_SECONDS:
+            raise ValueError(f"seconds must be at least {MINIMUM_SECONDS}, not {self.seconds!r}")
         self.augmentation()  # raises where strength or probability are out of range
 
     def augmentation(self) -> Compose:

@@ -27,11 +27,10 @@ from lowser_lib.losses.nt_xent import OtherPositives, unit_length
 from lowser_lib.methods import Recipe, Step
 from lowser_lib.methods.baseline import Encoder, draw_linear
 from lowser_lib.sampling import UNLABELLED, Batch, SpeakerBatchSampler
+from lowser_lib.sampling.augmented import MINIMUM_SECONDS
 
 #: Fewest speakers (there has to be a negative) and clips of each (there has to be a positive).
 FEWEST = 2
-#: Shortest piece of a clip that a voice can be told by; the corpora's shortest clips have as much.
-MINIMUM_SECONDS = 0.5
 
 
 @dataclass(frozen=True)

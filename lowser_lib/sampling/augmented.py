@@ -25,6 +25,9 @@ from lowser_lib.sampling.clips import Batch, Clips, Labels, as_labels
 from lowser_lib.sampling.epochs import Resumable, derive_seed, draw_seed
 from lowser_lib.views.mel import MINIMUM_SAMPLES, log_mel, pad_mels
 
+#: Shortest piece of a clip that a voice can be told by; the corpora's shortest clips have as much.
+MINIMUM_SECONDS = 0.5
+
 
 class WaveformDataset(Dataset[tuple[Tensor, Tensor]]):
     """Waveforms of clips, with their labels (speakers, emotions), in memory.

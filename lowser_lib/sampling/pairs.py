@@ -104,6 +104,7 @@ class PairLoader:
         augment: Compose | None,
         generator: torch.Generator,
         *,
+        longest: int | None = None,
         device: torch.device | None = None,
     ) -> None:
         """Join clips, batches and augmentation.
@@ -115,6 +116,7 @@ class PairLoader:
             samplers: of the source's and of the unlabelled clips.
             augment: makes the views; None: both views are the clip as it is.
             generator: two numbers are drawn from it, one for the views of each side.
+            longest: samples to which views are cut, each at a place of its own; None: never.
             device: where to augment, see :class:`~lowser_lib.sampling.augmented.AugmentedLoader`.
 
         Raises:
@@ -132,7 +134,13 @@ class PairLoader:
         self.labelled = ClipLoader(labelled, samplers[0])
         self.first, self.second = (
             AugmentedLoader(
-                self.clips, self.sampler, augment, generator, n_mels=n_mels, device=device
+                self.clips,
+                self.sampler,
+                augment,
+                generator,
+                n_mels=n_mels,
+                longest=longest,
+                device=device,
             )
             for _ in range(2)
         )

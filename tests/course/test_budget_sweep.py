@@ -125,13 +125,51 @@ def test_the_arms_differ_in_their_start_alone(
     settings: BudgetSweepSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nothing_learned(clips: Any, *, encoders: Any, **_: Any) -> Any:
+        healthy = {"spread": 1.0, "effective_rank": 9.0, "uniformity": -2.0}
         row = {"loss": 0.0, "matched": 0.0}
+        for view in encoders:
+            row |= {f"{view}_projection_{name}": value for name, value in healthy.items()}
         return SimpleNamespace(encoders=encoders, history=SimpleNamespace(rows=[row]))
 
     monkeypatch.setattr(budget_sweep_run, "pretrain", nothing_learned)
     table = budget_sweep_summary.table(budget_sweep.run(settings, lambda _: None))
     arms = [one.reset_index(drop=True) for _, one in table.groupby("arm")]
     pd.testing.assert_frame_equal(arms[0].drop(columns="arm"), arms[1].drop(columns="arm"))
+
+
+@pytest.mark.parametrize(("pretrained_on", "own"), [("other", 0), ("both", 1)])
+def test_other_corpora_can_be_pretrained_on(
+    settings: BudgetSweepSettings, pretrained_on: str, own: int
+) -> None:
+    changes = {**SMALL, "speech.pretrained_on": pretrained_on}
+    runs = budget_sweep.run(replace(settings, changes=changes, budgets=(1,)), lambda _: None)
+    others = [name for name in FAST.corpora if name != "table:made"]
+    for run in runs:
+        assert run.config["others"] == others
+        assert set(run.corpora) == {"table:made", *others}
+        target = CLIPS * (SPEAKERS - len(set(run.metrics["speakers"]))) // SPEAKERS
+        assert run.metrics["pretraining"]["clips"] == len(others) * CLIPS + own * target
+
+
+def test_a_voice_is_taken_out_and_test_speakers_tell_nothing_of_the_rest() -> None:
+    table, clips = make_corpus("table:made", ("mel", "egemaps"))
+    loud = MultiViewDataset(
+        {
+            name: [array + 5.0 * (index % SPEAKERS) for index, array in enumerate(arrays)]
+            for name, arrays in clips.views.items()
+        }
+    )
+    means = {}
+    for how in ("corpus", "speaker"):
+        ready = budget_sweep_run.normalised(table, loud, how, {"table:made/5"})
+        rows = np.stack([array.numpy() for array in ready.views["egemaps"]])
+        means[how] = pd.DataFrame(rows).groupby(table["speaker"].to_numpy()).mean().mean(axis=1)
+        known = rows[(table["speaker"] != "table:made/5").to_numpy()]
+        if how == "corpus":
+            np.testing.assert_allclose(known.mean(axis=0), 0, atol=1e-5)
+            np.testing.assert_allclose(known.std(axis=0), 1, atol=1e-5)
+    # Six clips a speaker and a prior of four: most of a voice is gone, not all.
+    assert np.ptp(means["speaker"].to_numpy()) < 0.7 * np.ptp(means["corpus"].to_numpy())
 
 
 def test_a_damaged_record_is_refused(settings: BudgetSweepSettings, tmp_path: Path) -> None:
@@ -164,3 +202,6 @@ def test_refuses(tmp_path: Path) -> None:
         budget_sweep_run.make_view("words")
     with pytest.raises(RunError, match="no result yet"):
         budget_sweep_summary.curves([])
+    for name in ("normalise", "pretrained_on"):
+        with pytest.raises(ValueError, match=f"{name} must be one of"):
+            budget_sweep_run.SpeechConfig(**{name: "words"})

@@ -116,6 +116,7 @@ def test_half_of_the_target_is_replaced_after_173_steps() -> None:
         ({"hidden": 0}, "hidden must be at least 1"),
         ({"target_batch": 0}, "target_batch must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"seconds": 0.1}, "seconds must be at least 0.5, not 0.1"),
         ({"strength": 2.0}, r"strength must lie in 0..1"),
         ({"probability": -1.0}, r"probability must lie in 0..1"),
     ],

@@ -57,6 +57,16 @@ def loader(
     )
 
 
+def test_views_are_cut_each_at_a_place_of_its_own() -> None:
+    longest = int(SOURCE.lengths.min()) // 2
+    for pairs in epoch(loader(longest=longest), 0):
+        assert all(
+            bool((view.lengths == view.lengths[0]).all()) for view in (pairs.first, pairs.second)
+        )
+        assert pairs.first.lengths[0] < pairs.labelled.lengths.min()
+        assert not torch.equal(pairs.first.inputs, pairs.second.inputs)
+
+
 def epoch(loader: PairLoader, number: int) -> list[Pairs]:
     loader.set_epoch(number)
     return list(loader)
