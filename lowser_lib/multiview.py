@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities import move_data_to_device
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from lowser_lib.errors import TrainingError
@@ -38,6 +40,11 @@ from lowser_lib.run_state import History
 from lowser_lib.sampling import ClipLoader, LengthBucketSampler
 from lowser_lib.sampling.multiview import MultiViewDataset
 from lowser_lib.training import TrainingConfig, fit, make_fabric, one_thread
+
+#: Steps of the solver at most; a probe on a few hundred clips takes some ten.
+MOST_ITERATIONS = 1000
+#: Logit of a class without a clip.
+NEVER = -1e4
 
 
 class Pretrained(NamedTuple):
@@ -190,6 +197,60 @@ def fine_tune(
         progress=progress,
     )
     return FineTuned(model, history)
+
+
+def probe_views(
+    encoders: ViewEncoders,
+    clips: MultiViewDataset,
+    *,
+    views: Iterable[str] | None = None,
+    penalty: float = 1.0,
+    n_classes: int = 4,
+    fabric: Fabric | None = None,
+) -> MultiViewClassifier:
+    """Put a new layer on encoders that stay as they are: logistic regression on embeddings.
+
+    What gradient descent goes towards in :func:`fine_tune` with an ``encoder_learning_rate`` of 0
+    is computed outright, with nothing to draw and no number of steps to choose.
+
+    Args:
+        encoders: to build on; copies of them are frozen.
+        clips: labelled clips to learn from; each class counts alike.
+        views: names of the views to use; None takes all that there are encoders for.
+        penalty: of the squared weights, above 0; the inverse of scikit-learn's ``C``.
+        n_classes: number of emotions; those without a clip are never answered.
+        fabric: as in :func:`predict_views`.
+
+    Returns:
+        The classifier, in evaluation mode.
+
+    Raises:
+        TrainingError: fewer than two classes have a clip.
+        ValueError: there is no such view, or ``penalty`` is not above 0.
+    """
+    if not penalty > 0:
+        raise ValueError(f"penalty must be above 0, not {penalty!r}")
+    names = list(encoders) if views is None else list(views)
+    chosen = ViewEncoders({name: copy.deepcopy(encoders.of(name)) for name in names})
+    model = MultiViewClassifier(chosen.requires_grad_(False), n_classes)
+    clips = clips.of_clips((clips.labels >= 0).nonzero()[:, 0])
+    classes = clips.labels.unique().tolist()
+    if len(classes) < 2:
+        raise TrainingError(f"labels of {len(classes)} class(es): a probe needs two to tell apart")
+    found = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MOST_ITERATIONS)
+    points = model.join(embed_views(chosen, clips, fabric=fabric)).double().numpy()
+    with threadpool_limits(1):  # sums of several threads are rounded otherwise
+        found.fit(points, clips.labels.numpy())
+    weights, biases = found.coef_, found.intercept_
+    if len(classes) == 2:  # scikit-learn gives the second class's weights, with zeros for the first
+        weights, biases = np.vstack([0 * weights, weights]), np.concatenate([[0.0], biases])
+    layer = cast(nn.Linear, model.head[-1])
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.fill_(NEVER)
+        layer.weight[classes] = torch.as_tensor(weights, dtype=layer.weight.dtype)
+        layer.bias[classes] = torch.as_tensor(biases, dtype=layer.bias.dtype)
+    return model.eval()
 
 
 def predict_views(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from lowser_lib.errors import TrainingError
 from lowser_lib.evaluation import collapse_figures, judge_history
@@ -18,7 +19,14 @@ from lowser_lib.methods.pairwise import (
     PairwiseConfig,
     ViewEncoders,
 )
-from lowser_lib.multiview import _watch, embed_views, fine_tune, predict_views, pretrain
+from lowser_lib.multiview import (
+    _watch,
+    embed_views,
+    fine_tune,
+    predict_views,
+    pretrain,
+    probe_views,
+)
 from lowser_lib.sampling.multiview import MultiViewDataset
 from lowser_lib.training import make_fabric
 
@@ -151,6 +159,43 @@ def test_fine_tuning_learns_and_leaves_the_encoders_as_they_are(views: list[str]
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
     again = fine_tune(start, clips, generator=generator(), views=views, config=config).model
     np.testing.assert_array_equal(predict_views(again, speech(seed=2)), probabilities)
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2, 3], [0, 3], [1, 2, 3]])
+def test_a_probe_is_logistic_regression_on_embeddings(classes: list[int]) -> None:
+    clips, heard = speech(), speech(seed=2)
+    heard = heard.of_clips(np.flatnonzero(np.isin(heard.labels, classes)))
+    encoders = ViewEncoders.for_clips(clips, SIZES, generator=generator())
+    before = {name: value.clone() for name, value in encoders.state_dict().items()}
+    model = probe_views(encoders, heard, penalty=2.0)
+    points = [
+        torch.cat(
+            [torch.nn.functional.layer_norm(one, (SIZES.dimension,)) for one in found.values()], 1
+        ).double()
+        for found in (embed_views(encoders, heard), embed_views(encoders, clips))
+    ]
+    plain = LogisticRegression(C=0.5, class_weight="balanced", max_iter=1000)
+    plain.fit(points[0].numpy(), heard.labels.numpy())
+    found = predict_views(model, clips)
+    np.testing.assert_allclose(found[:, classes], plain.predict_proba(points[1].numpy()), atol=1e-5)
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert all(torch.equal(value, before[name]) for name, value in encoders.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in model.encoders.parameters())
+
+
+def test_a_probe_takes_no_notice_of_clips_without_a_label() -> None:
+    clips = speech()
+    encoders = ViewEncoders.for_clips(clips, SIZES, generator=generator())
+    half = MultiViewDataset(
+        clips.views, [int(one) if i % 2 else -1 for i, one in enumerate(clips.labels)]
+    )
+    known = clips.of_clips(np.arange(1, len(clips), 2))
+    answers = [predict_views(probe_views(encoders, one), clips) for one in (half, known)]
+    np.testing.assert_array_equal(answers[0], answers[1])
+    with pytest.raises(TrainingError, match=r"labels of 0 class\(es\): a probe needs two"):
+        probe_views(encoders, clips.unlabelled())
+    with pytest.raises(ValueError, match="penalty must be above 0, not 0"):
+        probe_views(encoders, clips, penalty=0)
 
 
 def test_validation_chooses_the_epoch() -> None:

@@ -3,10 +3,12 @@
     lowser sweep pairwise --profile open --corpora emodb urdu ravdess --seeds 3
 
 A run is a corpus, a seed and a fold of its speakers. Encoders of all views are drawn once, and once
-pre-trained on what the fold's training speakers say, labels aside. Then each view by itself, and
-all together, are trained on 1, 2, 4, ... labels a class: ``scratch`` begins with the encoders as
-drawn, ``pairwise`` with the pre-trained ones, everything else being equal. Each run leaves a
-record, ``results/PROFILE/sweeps/NAME/CORPUS-FOLD-SEED.json``, and is not run again.
+pre-trained on speech without labels: the fold's training speakers, other corpora, or both. Then
+each view by itself, and all together, learn from 1, 2, 4, ... labels a class in five ways
+(:data:`~lowser_lib.course.budget_sweep_run.ARMS`): ``scratch`` trains the encoders as drawn,
+``pairwise`` the pre-trained ones, everything else being equal; ``untrained`` and ``probe`` train a
+new layer on either, which stay as they are; ``svm`` has no encoder. Each run leaves a record,
+``results/PROFILE/sweeps/NAME/CORPUS-FOLD-SEED.json``, and is not run again.
 """
 
 from __future__ import annotations
@@ -24,13 +26,8 @@ import joblib
 from tqdm import tqdm
 
 from lowser_lib.course import atomic, data, paths, profiles, provenance, records
-from lowser_lib.course.budget_sweep_run import (
-    Run,
-    SpeechConfig,
-    extract_views,
-    known_views,
-    measure,
-)
+from lowser_lib.course.budget_sweep_run import ProbeConfig, Run, measure
+from lowser_lib.course.budget_sweep_speech import SpeechConfig, extract_views, known_views
 from lowser_lib.course.prepare import folder_name
 from lowser_lib.course.profiles import Profile
 from lowser_lib.course.records import RunRecord
@@ -160,6 +157,7 @@ def _tasks(profile: Profile, settings: BudgetSweepSettings) -> list[Task]:
             "pairwise": PairwiseConfig(),
             "augmentation": PairwiseConfig().augmentation,  # by itself, to be changed by parts
             "tuning": FineTuneConfig(),
+            "probing": ProbeConfig(),
         },
         settings.changes,
     )

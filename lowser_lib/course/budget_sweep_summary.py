@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lowser_lib.course.budget_sweep_run import ARMS
 from lowser_lib.course.records import RunRecord
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation.significance import marked, paired_permutation_test
@@ -28,45 +29,60 @@ def table(runs: Sequence[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def curves(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """Mean UAR of both arms over folds and seeds, their difference, and its mark.
+def curves(
+    runs: Sequence[RunRecord], arm: str = "pairwise", against: str = "scratch"
+) -> pd.DataFrame:
+    """Mean UAR of all arms over folds and seeds, the difference of two of them, and its mark.
 
     Pairs are folds × seeds; p-values are those of all comparisons of one corpus, Holm-corrected.
 
+    Args:
+        runs: records of one sweep.
+        arm: name of one arm, see :data:`lowser_lib.course.budget_sweep_run.ARMS`.
+        against: name of the arm that it is compared with.
+
     Returns:
-        Indexed by corpus, view and budget: ``scratch``, ``pairwise``, ``difference``, ``p``,
-        ``p_holm``, ``mark`` and ``n_pairs``.
+        Indexed by corpus, view and budget: a column an arm, ``difference``, ``p``, ``p_holm``,
+        ``mark`` and ``n_pairs``.
 
     Raises:
-        RunError: there is no result.
+        RunError: there is no result, or none of an arm.
     """
     results = table(runs)
     if results.empty:
         raise RunError("there is no result yet; run: lowser sweep pairwise")
+    missing = [name for name in (arm, against) if name not in set(results["arm"])]
+    if missing:
+        known = ", ".join(dict.fromkeys(results["arm"]))
+        raise RunError(f"there is no result of an arm {missing[0]!r}; there are {known}")
     wide = results.pivot_table(index=[*KEYS, "seed", "fold"], columns="arm", values="uar").dropna()
     parts = []
     for _, one in wide.groupby("corpus", sort=False):
         groups = {name: group for name, group in one.groupby(KEYS, sort=False) if len(group) > 1}
         tests = {
-            name: paired_permutation_test(group["pairwise"].to_numpy(), group["scratch"].to_numpy())
+            name: paired_permutation_test(group[arm].to_numpy(), group[against].to_numpy())
             for name, group in groups.items()
         }
         parts.append(marked(tests))
     found = pd.concat(parts)
-    means = wide.groupby(KEYS, sort=False)[["scratch", "pairwise"]].mean()
+    arms = [name for name in ARMS if name in wide]
+    means = wide.groupby(KEYS, sort=False)[arms].mean()
     if found.empty:
-        return means.assign(difference=means["pairwise"] - means["scratch"])
+        return means.assign(difference=means[arm] - means[against])
     found.index = found.index.set_names(KEYS)
     return means.join(found, how="left")
 
 
-def text(runs: Sequence[RunRecord]) -> str:
-    """The curves as they are printed."""
-    found = curves(runs).reset_index()
+def text(runs: Sequence[RunRecord], arm: str = "pairwise", against: str = "scratch") -> str:
+    """The curves as they are printed; arguments as of :func:`curves`."""
+    found = curves(runs, arm, against).reset_index()
     order = {0: float("inf")}  # "all" comes last
     found = found.sort_values(
         KEYS, key=lambda column: column.replace(order) if column.name == "budget" else column
     )
     found["budget"] = found["budget"].map(lambda budget: str(budget) if budget else "all")
     shown = found.to_string(index=False, float_format=lambda value: f"{value:.3f}")
-    return f"UAR, means over folds and seeds; p corrected within a corpus (Holm)\n{shown}"
+    return (
+        f"UAR, means over folds and seeds; difference: {arm} - {against}; p corrected within a "
+        f"corpus (Holm)\n{shown}"
+    )

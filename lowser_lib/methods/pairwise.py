@@ -10,6 +10,7 @@ The views, the loss and this order are the paper's; what else stands here is our
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -203,7 +204,10 @@ class MultiViewClassifier(nn.Module):
 
     def embed(self, batch: MultiViewBatch) -> Tensor:
         """Embeddings of all views side by side, ``(B, views × dimension)``."""
-        embedded = self.encoders(batch)
+        return self.join(self.encoders(batch))
+
+    def join(self, embedded: Mapping[str, Tensor]) -> Tensor:
+        """Embeddings ``(B, dimension)`` by view, made comparable and put side by side."""
         parts = [F.layer_norm(embedded[name], embedded[name].shape[1:]) for name in self.encoders]
         return torch.cat(parts, dim=1)
 

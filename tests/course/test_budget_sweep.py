@@ -15,6 +15,8 @@ import pytest
 
 from lowser_lib.course import budget_sweep, budget_sweep_run, budget_sweep_summary, cli
 from lowser_lib.course.budget_sweep import BudgetSweepSettings
+from lowser_lib.course.budget_sweep_run import ARMS, ProbeConfig
+from lowser_lib.course.budget_sweep_speech import SpeechConfig, make_view, normalised
 from lowser_lib.course.profiles import FAST
 from lowser_lib.errors import ProfileError, RunError
 from lowser_lib.manifest import EMOTIONS
@@ -77,7 +79,7 @@ def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
     assert len(lines) == FAST.folds
     for run in runs:
         results = run.metrics["results"]
-        assert len(results) == 3 * 3 * 2
+        assert len(results) == 3 * 3 * len(ARMS)
         assert {one["view"] for one in results} == {"mel", "egemaps", "together"}
         assert all((one["uar"] is None) is (one["budget"] == 99) for one in results)
         truth = run.metrics["truth"]
@@ -119,6 +121,10 @@ def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
         curves["difference"], curves["pairwise"] - curves["scratch"], atol=1e-9
     )
     assert "all" in budget_sweep_summary.text(runs)
+    probes = budget_sweep_summary.curves(runs, "probe", "svm")
+    np.testing.assert_allclose(probes["difference"], probes["probe"] - probes["svm"], atol=1e-9)
+    with pytest.raises(RunError, match="no result of an arm 'words'; there are svm, untrained"):
+        budget_sweep_summary.curves(runs, "words")
 
 
 def test_the_arms_differ_in_their_start_alone(
@@ -133,8 +139,12 @@ def test_the_arms_differ_in_their_start_alone(
 
     monkeypatch.setattr(budget_sweep_run, "pretrain", nothing_learned)
     table = budget_sweep_summary.table(budget_sweep.run(settings, lambda _: None))
-    arms = [one.reset_index(drop=True) for _, one in table.groupby("arm")]
-    pd.testing.assert_frame_equal(arms[0].drop(columns="arm"), arms[1].drop(columns="arm"))
+    arms = {
+        arm: one.reset_index(drop=True).drop(columns="arm") for arm, one in table.groupby("arm")
+    }
+    assert set(arms) == set(ARMS)
+    pd.testing.assert_frame_equal(arms["scratch"], arms["pairwise"])
+    pd.testing.assert_frame_equal(arms["untrained"], arms["probe"])
 
 
 @pytest.mark.parametrize(("pretrained_on", "own"), [("other", 0), ("both", 1)])
@@ -161,7 +171,7 @@ def test_a_voice_is_taken_out_and_test_speakers_tell_nothing_of_the_rest() -> No
     )
     means = {}
     for how in ("corpus", "speaker"):
-        ready = budget_sweep_run.normalised(table, loud, how, {"table:made/5"})
+        ready = normalised(table, loud, SpeechConfig(how), {"table:made/5"})
         rows = np.stack([array.numpy() for array in ready.views["egemaps"]])
         means[how] = pd.DataFrame(rows).groupby(table["speaker"].to_numpy()).mean().mean(axis=1)
         known = rows[(table["speaker"] != "table:made/5").to_numpy()]
@@ -170,6 +180,17 @@ def test_a_voice_is_taken_out_and_test_speakers_tell_nothing_of_the_rest() -> No
             np.testing.assert_allclose(known.std(axis=0), 1, atol=1e-5)
     # Six clips a speaker and a prior of four: most of a voice is gone, not all.
     assert np.ptp(means["speaker"].to_numpy()) < 0.7 * np.ptp(means["corpus"].to_numpy())
+
+
+def test_frames_are_averaged_and_the_last_may_be_of_fewer() -> None:
+    table, _ = make_corpus("table:made", ("mel",))
+    mel = np.array([[1.0, 3.0, 5.0, 7.0, 10.0], [0.0, 2.0, 0.0, 0.0, 1.0]])
+    clips = MultiViewDataset({"mel": [mel] * CLIPS})
+    ready = normalised(table, clips, SpeechConfig(frames=2)).views["mel"][0]
+    averaged = np.array([[2.0, 6.0, 10.0], [1.0, 0.0, 1.0]])
+    expected = averaged - averaged.mean(axis=1, keepdims=True)
+    expected /= averaged.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(ready.numpy(), expected, rtol=1e-5)
 
 
 def test_a_damaged_record_is_refused(settings: BudgetSweepSettings, tmp_path: Path) -> None:
@@ -199,9 +220,13 @@ def test_refuses(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             BudgetSweepSettings(tmp_path, **wrong)
     with pytest.raises(ProfileError, match="unknown view 'words'; choose from mel"):
-        budget_sweep_run.make_view("words")
+        make_view("words")
     with pytest.raises(RunError, match="no result yet"):
         budget_sweep_summary.curves([])
     for name in ("normalise", "pretrained_on"):
         with pytest.raises(ValueError, match=f"{name} must be one of"):
-            budget_sweep_run.SpeechConfig(**{name: "words"})
+            SpeechConfig(**{name: "words"})
+    with pytest.raises(ValueError, match="penalty must be above 0, not 0"):
+        ProbeConfig(penalty=0)
+    with pytest.raises(ValueError, match="frames must be at least 1, not 0"):
+        SpeechConfig(frames=0)
