@@ -110,7 +110,7 @@ def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
     assert [run.metrics for run in repeated] == [run.metrics for run in runs]
 
     # Other settings do not mix with these.
-    other = replace(settings, changes={**SMALL, "pairwise.temperature": 0.5})
+    other = replace(settings, changes={**SMALL, "pairwise.temperature": 0.2})
     with pytest.raises(RunError, match=r"comes from other settings \(pairwise\)"):
         budget_sweep.run(other, again.append)
 

@@ -61,7 +61,7 @@ def step(number: int = 0, total: int = 10, seed: int = 3) -> Step:
 
 def test_projection_is_the_one_that_was_chosen() -> None:
     recipe = Pairwise(encoders())
-    assert recipe.config.temperature == 0.1
+    assert recipe.config.temperature == 0.5
     widths = [tuple(p.shape) for p in recipe.projections["mel"].parameters() if p.ndim == 2]
     assert widths == [(256, 16), (128, 256)]
 
@@ -164,7 +164,8 @@ def descend(recipe: Pairwise | FineTune, batch: MultiViewBatch, steps: int) -> l
 
 
 def test_a_few_steps_teach_which_clip_is_which() -> None:
-    recipe, batch = Pairwise(encoders(), generator=generator()), whole(dataset())
+    config = PairwiseConfig(temperature=0.1)
+    recipe, batch = Pairwise(encoders(), config, generator=generator()), whole(dataset())
     before = recipe(batch, step())["matched"]
     losses = descend(recipe, batch, 60)
     after = recipe.eval()(batch, step())["matched"]
