@@ -62,8 +62,8 @@ class ViewAugmentation:
         hidden: share of features set to their mean, in [0, 1).
     """
 
-    # One mask of time and one of bands a clip, each a third as wide as SpecAugment's mild policy has
-    # it: wider ones left a spectrogram with too little that the other views know of.
+    # One mask of time and one of bands a clip, each a third as wide as in SpecAugment's mild policy:
+    # wider ones left a spectrogram with too little that the other views know of.
     masking: float = 0.3
     # On RAVDESS stronger than we thought: 0.1 and 0.2 were one point worse at 4 and 8 labels.
     jitter: float = 0.5
@@ -129,7 +129,7 @@ class PairwiseConfig:
         augmentation: what is done to the views.
     """
 
-    # Chosen on RAVDESS, voices taken out: 0.1 brought no gain at all, 0.5 three points, 1.0 the same.
+    # Chosen on RAVDESS, voices taken out: 0.1 brought no gain, 0.5 three points, 1.0 the same.
     temperature: float = 0.5
     within_view_negatives: bool = True
     projection: tuple[int, int] = (256, 128)
