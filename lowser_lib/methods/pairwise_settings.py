@@ -62,7 +62,7 @@ class ViewAugmentation:
         hidden: share of features set to their mean, in [0, 1).
     """
 
-    # One mask of time and one of bands a clip, each a third as wide as in SpecAugment's mild policy:
+    # One mask of time and one of bands a clip, a third as wide as SpecAugment's mild policy has it:
     # wider ones left a spectrogram with too little that the other views know of.
     masking: float = 0.3
     # On RAVDESS stronger than we thought: 0.1 and 0.2 were one point worse at 4 and 8 labels.
