@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 from lowser_lib import splits
 from lowser_lib.course.budget_sweep_speech import SpeechConfig, extract_views, normalised
 from lowser_lib.errors import SplitError
-from lowser_lib.evaluation import classification_metrics, collapse_figures, judge_history
+from lowser_lib.evaluation import classification_metrics, collapse_figures, judge_collapse
 from lowser_lib.manifest import EMOTIONS
 from lowser_lib.methods.pairwise import (
     EncodersConfig,
@@ -97,8 +97,8 @@ def measure(run: Run, cache: Path | None = None) -> tuple[dict[str, Any], float]
         cache: Folder of the cached views; None takes the course's.
 
     Returns:
-        The metrics of the run's record, and seconds: ``pretraining`` (loss and matched of the last
-        epoch, number of clips), ``speakers`` and ``truth`` of the test clips (as positions in the
+        The metrics of the run's record, and seconds: ``pretraining`` (number of clips; loss and
+        matched of the last epoch; views that collapsed), ``speakers`` and ``truth`` of the test clips (as positions in the
         manifest's emotions), and ``results``, one row for each view, budget and arm: ``uar`` (None
         where a class has too few clips for the budget) and ``predicted``, a digit a clip.
     """
@@ -179,16 +179,23 @@ def _measure(
             "clips": len(unlabelled),
             "loss": last["loss"],
             "matched": last["matched"],
-            "collapsed": [
-                view
-                for view in run.views
-                if judge_history(pretrained.history.rows, f"{view}_projection").collapsed
-            ],
+            "collapsed": [view for view in run.views if _collapsed(last, view)],
         },
         "speakers": test["speaker"].tolist(),
         "truth": "".join(map(str, tested.labels.tolist())),
         "results": rows,
     }
+
+
+def _collapsed(row: Mapping[str, float], view: str) -> bool:
+    """Whether a view's projections point all one way after an epoch.
+
+    They are not compared with the first epoch's, whose weights are nearly as drawn and spread clips
+    out at random.
+    """
+    prefix = f"{view}_projection_"
+    figures = {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix)}
+    return judge_collapse(figures).collapsed
 
 
 def _few(train: pd.DataFrame, budget: int, seed: int) -> pd.DataFrame | None:
