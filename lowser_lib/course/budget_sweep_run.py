@@ -98,9 +98,10 @@ def measure(run: Run, cache: Path | None = None) -> tuple[dict[str, Any], float]
 
     Returns:
         The metrics of the run's record, and seconds: ``pretraining`` (number of clips; loss and
-        matched of the last epoch; views that collapsed), ``speakers`` and ``truth`` of the test clips (as positions in the
-        manifest's emotions), and ``results``, one row for each view, budget and arm: ``uar`` (None
-        where a class has too few clips for the budget) and ``predicted``, a digit a clip.
+        matched of the last epoch; views that collapsed), ``speakers`` and ``truth`` of the test
+        clips (as positions in the manifest's emotions), and ``results``, one row for each view,
+        budget and arm: ``uar`` (None where a class has too few clips for the budget) and
+        ``predicted``, a digit a clip.
     """
     begun = time.monotonic()
     fabric = make_fabric("cpu", "32-true")
