@@ -17,10 +17,11 @@ import joblib
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from lowser_lib.errors import TrainingError
+from lowser_lib.methods.balancing import cell_weights, cells_of
 from lowser_lib.methods.baseline import (
     Baseline,
     BaselineConfig,
@@ -56,6 +57,7 @@ def train_baseline(
     config: TrainingConfig | None = None,
     n_classes: int = 4,
     sounds: Clips | None = None,
+    groups: Sequence[str] | np.ndarray | None = None,
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -80,6 +82,8 @@ def train_baseline(
         sounds: ``train`` as waveforms, a :class:`~lowser_lib.sampling.augmented.WaveformDataset`
             of the same clips in the same order, to be augmented; needed where
             ``baseline.augmentations`` begin with the waveform.
+        groups: ``(N,)``, such as the manifest's column ``gender`` of the clips in ``train``; needed
+            where ``baseline.balance_groups`` is not ``"none"``, and else not looked at.
         fabric: as in :func:`fit`.
         checkpoint: as in :func:`fit`; the head's part is not in it and is done again.
         resume: as in :func:`fit`.
@@ -91,7 +95,7 @@ def train_baseline(
     Raises:
         TrainingError: there is no clip, or training diverges.
         CheckpointError: see :func:`fit`.
-        ValueError: ``sounds`` are missing, or are other clips.
+        ValueError: ``sounds`` or ``groups`` are missing, or are of other clips.
     """
     baseline, config = baseline or BaselineConfig(), config or TrainingConfig()
     fabric = fabric or make_fabric()
@@ -103,24 +107,37 @@ def train_baseline(
         encoder, n_classes, baseline.hidden, baseline.dropout, generator=generator
     )
     weights = balanced_weights(train.labels, n_classes) if baseline.balance_classes else None
+    cells = of_cells = None
+    if baseline.balance_groups != "none":
+        if groups is None:
+            raise ValueError(
+                f"balance_groups {baseline.balance_groups!r} needs groups of the clips"
+            )
+        cells = cells_of(train.labels, groups, n_classes)
+        if baseline.balance_groups == "loss":
+            of_cells = cell_weights(cells, n_classes)
 
     def run(clips: Clips, judges: Clips | None, config: TrainingConfig, **saving: Any) -> History:
+        learned = heard if clips is train else clips
+        if cells is not None and of_cells is not None:
+            learned = _relabelled(learned, cells.numbers)
         sampler = LengthBucketSampler(
             clips.lengths,
             config.batch_size,
             generator,
+            cells=None if cells is None or of_cells is not None else cells.balanced,
             num_replicas=fabric.world_size,
             rank=fabric.global_rank,
         )
         augmentation = baseline.augmentation()
-        loader: Resumable = ClipLoader(clips, sampler)
+        loader: Resumable = ClipLoader(learned, sampler)
         if clips is train and augmentation is not None:
             n_mels, device = train[0][0].shape[0], fabric.device
             loader = AugmentedLoader(
-                heard, sampler, augmentation, generator, n_mels=n_mels, device=device
+                learned, sampler, augmentation, generator, n_mels=n_mels, device=device
             )
         return fit(
-            Baseline(model, baseline, weights),
+            Baseline(model, baseline, weights, of_cells),
             loader,
             config,
             generator=generator,
@@ -269,6 +286,13 @@ def _heard(train: Clips, sounds: Clips | None, baseline: BaselineConfig) -> Clip
     if not torch.equal(sounds.labels, train.labels):
         raise ValueError("sounds must be the training clips in the same order: labels differ")
     return sounds
+
+
+def _relabelled(clips: Clips, labels: Tensor) -> Clips:
+    """The same clips, which are not copied, with other labels."""
+    other: Any = copy.copy(clips)
+    other.labels = labels
+    return cast(Clips, other)
 
 
 def _embedded(encoder: Encoder, clips: Clips, fabric: Fabric) -> EmbeddingDataset:

@@ -127,6 +127,63 @@ def label_budget(manifest: pd.DataFrame, per_class: int, seed: int) -> pd.DataFr
     return manifest[drawn]
 
 
+def skewed(
+    manifest: pd.DataFrame,
+    share: float,
+    total: int,
+    seed: int,
+    *,
+    column: str = "gender",
+    value: str = "male",
+) -> pd.DataFrame:
+    """Draw clips so that one group has a given share of them, the same in every class.
+
+    What a skew does is seen where nothing else changes: the number of clips and of each class is
+    the same whatever the share. Within a group's clips of a class, speakers take turns.
+
+    Args:
+        manifest: A manifest; rows without an emotion, or of gender ``unknown``, are never drawn.
+        share: The group's share, from 0 to 1.
+        total: Clips drawn, a multiple of four.
+        seed: Another seed draws others.
+        column: The column that names the groups.
+        value: The group; all others together have the rest.
+
+    Returns:
+        The rows drawn, in manifest order.
+
+    Raises:
+        SplitError: A group has too few rows of a class.
+        ValueError: A number is out of range.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must lie in [0, 1], got {share}")
+    if total < len(EMOTIONS) or total % len(EMOTIONS):
+        raise ValueError(f"total must be a multiple of {len(EMOTIONS)} above 0, got {total}")
+    per_class = total // len(EMOTIONS)
+    wanted = {True: round(share * per_class)}
+    wanted[False] = per_class - wanted[True]
+    generator = np.random.default_rng(seed)
+    drawn = np.zeros(len(manifest), dtype=bool)
+    identifiers = manifest["utterance_id"].to_numpy(dtype=object)
+    speakers = manifest["speaker"].to_numpy(dtype=object)
+    known = (manifest[column] != "unknown").to_numpy(dtype=bool)
+    ours = (manifest[column] == value).to_numpy(dtype=bool)
+    for emotion in EMOTIONS:
+        of_class = known & (manifest["emotion"] == emotion).to_numpy(dtype=bool)
+        for group, count in wanted.items():
+            rows = np.flatnonzero(of_class & (ours == group))
+            if len(rows) < count:
+                raise SplitError(
+                    f"{count} clips of {emotion} {'with' if group else 'without'} {column} {value} "
+                    f"are needed, but there are {len(rows)}: ask for fewer clips, or another share"
+                )
+            rows = generator.permutation(rows[np.argsort(identifiers[rows])])
+            turns = pd.Series(rows).groupby(speakers[rows]).cumcount().to_numpy()
+            drawn[rows[np.argsort(turns, kind="stable")][:count]] = True
+    return manifest[drawn]
+
+
 def assert_speaker_disjoint(*manifests: pd.DataFrame) -> None:
     """Make sure that no two manifests share a speaker.
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 
@@ -71,6 +73,7 @@ def adapt_to_speakers(
     *,
     generator: torch.Generator,
     contrastive: SpeakerContrastiveConfig | None = None,
+    genders: Sequence[str] | np.ndarray | None = None,
     monitor: Monitor | None = None,
     fabric: Fabric | None = None,
     checkpoint: Path | None = None,
@@ -89,6 +92,8 @@ def adapt_to_speakers(
         generator: draws the projection's weights, the batches, augmentations and the run's seed.
         contrastive: the settings; None takes the defaults. Where the corpus cannot fill the batches
             that they ask for, smaller ones are taken, and warned of.
+        genders: ``(N,)``, such as the manifest's column ``gender`` of the clips; needed where
+            ``contrastive.balance_genders`` is set, and else not looked at.
         monitor: measures some of the clips after each epoch; see
             :func:`lowser_lib.monitoring.watch`.
         fabric: as in :func:`lowser_lib.training.fit`.
@@ -108,6 +113,7 @@ def adapt_to_speakers(
         clips.labels,
         generator,
         contrastive,
+        genders=genders,
         num_replicas=fabric.world_size,
         rank=fabric.global_rank,
     )
@@ -162,6 +168,8 @@ def train_speaker_contrastive(
     baseline: BaselineConfig | None = None,
     config: TrainingConfig | None = None,
     n_classes: int = 4,
+    genders: Sequence[str] | np.ndarray | None = None,
+    groups: Sequence[str] | np.ndarray | None = None,
     monitor: Monitor | None = None,
     fabric: Fabric | None = None,
     resume: bool = False,
@@ -187,6 +195,8 @@ def train_speaker_contrastive(
         baseline: settings of the second; None takes the defaults.
         config: its loop's settings; None takes the defaults.
         n_classes: number of emotions.
+        genders: of the speakers in ``unlabelled``, see :func:`adapt_to_speakers`.
+        groups: of the clips in ``train``, see :func:`~lowser_lib.recipes.train_baseline`.
         monitor: see :func:`adapt_to_speakers`.
         fabric: device and precision of both stages.
         resume: take what lies in the folder; otherwise it is written anew.
@@ -204,8 +214,11 @@ def train_speaker_contrastive(
         raise ValueError(f"seed must be at least 0, not {seed}")
     contrastive, fabric = contrastive or SpeakerContrastiveConfig(), fabric or make_fabric()
     baseline, config = baseline or BaselineConfig(), config or TrainingConfig()
-    first = _key(fingerprint(encoder), asdict(contrastive), seed, _outline(unlabelled))
-    second = _key(first, asdict(baseline), asdict(config), n_classes, _outline(train))
+    # What a switch looks at belongs to the names, too; where it is off, they are as ever.
+    own = [None if genders is None else list(genders)] if contrastive.balance_genders else []
+    cells = [] if groups is None or baseline.balance_groups == "none" else [list(groups)]
+    first = _key(fingerprint(encoder), _named(contrastive), seed, _outline(unlabelled), *own)
+    second = _key(first, _named(baseline), asdict(config), n_classes, _outline(train), *cells)
 
     handed_on = folder / f"encoder-{first}.pt"
     if not (resume and handed_on.is_file()):
@@ -215,6 +228,7 @@ def train_speaker_contrastive(
             # Another stream than that of the second stage.
             generator=torch.Generator().manual_seed(derive_seed(seed, 1)),
             contrastive=contrastive,
+            genders=genders,
             monitor=monitor,
             fabric=fabric,
             checkpoint=folder / f"stage1-{first}.pt",
@@ -236,6 +250,7 @@ def train_speaker_contrastive(
         baseline=baseline,
         config=config,
         n_classes=n_classes,
+        groups=groups,
         fabric=fabric,
         checkpoint=folder / f"stage2-{second}.pt",
         resume=resume,
@@ -248,6 +263,14 @@ def _outline(clips: Clips) -> str:
     """What tells one data set from another at a glance: lengths and labels of its clips."""
     outline = torch.stack([clips.lengths, clips.labels]).numpy()
     return hashlib.sha256(outline.tobytes()).hexdigest()
+
+
+def _named(config: Any) -> dict[str, Any]:
+    """Settings, without the switches that are off."""
+    off = {one.name for one in fields(config) if one.metadata.get("switch")}
+    settings = asdict(config)
+    defaults = {one.name: one.default for one in fields(config)}
+    return {k: v for k, v in settings.items() if k not in off or v != defaults[k]}
 
 
 def _key(*parts: Any) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,7 +125,7 @@ def test_similar_lengths_share_a_batch() -> None:
         ({"batch_size": 5, "num_replicas": 2}, "batch_size 5 cannot be shared evenly by 2"),
     ],
 )
-def test_sampler_refuses_bad_numbers(arguments: dict[str, int], message: str) -> None:
+def test_sampler_refuses_bad_numbers(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LengthBucketSampler([1, 2, 3], generator=generator(), **arguments)
 
@@ -223,3 +225,38 @@ def test_labels_straight_from_pandas_are_taken_without_a_warning() -> None:
         warnings.simplefilter("error")
         dataset = ClipDataset([torch.zeros(80, 5)] * 3, labels)
     assert dataset.labels.tolist() == [0, 1, 2]
+
+
+# --- cells that are heard equally often --------------------------------------------------------
+
+
+@given(
+    cells=st.lists(st.integers(-1, 4), min_size=1, max_size=80),
+    batch_size=st.integers(1, 20),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=60, deadline=None)
+def test_each_cell_has_the_same_places(cells: list[int], batch_size: int, seed: int) -> None:
+    lengths = np.random.default_rng(seed).integers(1, 300, len(cells))
+    sampler = LengthBucketSampler(lengths, batch_size, generator(seed), cells=cells)
+    found = list(chain.from_iterable(sampler))
+    assert len(found) == len(cells)
+    drawn = Counter(cells[clip] for clip in found)
+    assert drawn[-1] == cells.count(-1)
+    places = [drawn[cell] for cell in set(cells) - {-1}]
+    assert not places or max(places) - min(places) <= 1
+    clips = Counter(found)
+    for cell in set(cells):  # within a cell nobody comes twice before everybody has come
+        times = [clips[clip] for clip in range(len(cells)) if cells[clip] == cell]
+        assert max(times) - min(times) <= 1
+
+
+def test_what_waits_in_a_cell_changes_with_the_epoch() -> None:
+    sampler = LengthBucketSampler(np.ones(40), 8, generator(), cells=[0] * 36 + [1] * 4)
+    heard = set()
+    for epoch in range(8):
+        sampler.set_epoch(epoch)
+        heard |= set(chain.from_iterable(sampler))
+    assert heard == set(range(40))
+    with pytest.raises(ValueError, match="cells must have shape"):
+        LengthBucketSampler(np.ones(40), 8, generator(), cells=[0])

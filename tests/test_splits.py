@@ -307,3 +307,39 @@ def test_budget_names_the_class_that_has_too_few() -> None:
         splits.label_budget(short, 1, seed=0)
     with pytest.raises(ValueError, match="per_class must be at least 1, got 0"):
         splits.label_budget(table, 0, seed=0)
+
+
+# --- a skew made on purpose --------------------------------------------------------------------
+
+
+def gendered() -> pd.DataFrame:
+    """Six women and six men, of whom one is of unknown gender, each with all emotions thrice."""
+    table = make_manifest([(speaker, emotion) for speaker in range(12) for emotion in EMOTIONS * 3])
+    gender = ["female"] * 6 + ["male"] * 5 + ["unknown"]
+    return table.assign(gender=[gender[number // 12] for number in range(144)])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0])
+def test_a_skew_changes_shares_and_nothing_else(share: float) -> None:
+    drawn = splits.skewed(gendered(), share, 40, seed=1)
+    assert len(drawn) == 40 and drawn.index.is_monotonic_increasing
+    assert (drawn["gender"] == "male").mean() == pytest.approx(share)
+    assert set(drawn["gender"]) <= {"female", "male"}
+    counts = drawn.groupby(["gender", "emotion"]).size().unstack()
+    assert (counts.nunique(axis=1) == 1).all()
+    for _, part in drawn.groupby(["gender", "emotion"]):  # speakers take turns
+        said = part["speaker"].value_counts()
+        available = {"female": 6, "male": 5}[part["gender"].iloc[0]]
+        assert said.max() == -(-len(part) // available)
+
+
+def test_a_skew_that_cannot_be_made_is_refused() -> None:
+    table = gendered()
+    other = splits.skewed(table, 0.5, 40, seed=2)
+    assert set(other.index) != set(splits.skewed(table, 0.5, 40, seed=1).index)
+    with pytest.raises(SplitError, match=r"20 clips of angry with gender male .* there are 15"):
+        splits.skewed(table, 1.0, 80, seed=0)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        splits.skewed(table, 0.5, 41, seed=0)
+    with pytest.raises(ValueError, match="share must lie"):
+        splits.skewed(table, 1.5, 40, seed=0)

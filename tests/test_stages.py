@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,22 @@ def no_warning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*speakers.*")
         yield
+
+
+def test_switches_for_groups_reach_their_stages_and_the_files_names(tmp_path: Path) -> None:
+    women = np.repeat(np.arange(SPEAKERS), CLIPS) < 3  # three of eight speakers
+    genders = np.where(women, "female", "male")
+    groups = ["female", "male"] * (len(emotions()) // 2)
+    plain = both(tmp_path)
+    assert plain.adapted.batch.speakers == 8
+    given = both(tmp_path, genders=genders, groups=groups, resume=True)  # not looked at
+    assert given.history.rows == plain.history.rows
+    assert len(list(tmp_path.glob("encoder-*.pt"))) == 1
+    balanced = replace(SMALL, balance_genders=True)
+    with pytest.warns(UserWarning, match="6 speakers × 2 clips instead of 8 × 2"):
+        other = both(tmp_path, contrastive=balanced, genders=genders)
+    assert other.adapted.batch.speakers == 6
+    assert len(list(tmp_path.glob("encoder-*.pt"))) == 2
+    baseline = replace(SETTINGS["baseline"], balance_groups="sampling")
+    weighed = both(tmp_path, baseline=baseline, groups=groups)
+    assert weighed.history.rows != plain.history.rows

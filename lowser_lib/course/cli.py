@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_corpora(commands)
     _add_refresh(commands)
     _add_sweep(commands)
+    _add_ledger(commands)
     _add_cache(commands)
     return parser
 
@@ -113,6 +114,14 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     budgets.add_argument("--budgets", nargs="+", type=_seed, metavar="K", help="labels a class; "
                          "0: all; default: 1 2 4 8 16 32 0")  # fmt: skip
     sweep.set_defaults(command=_sweep)
+
+
+def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ledger = commands.add_parser("ledger", help="every claim of the papers against our records")
+    ledger.add_argument("--profile", nargs="+", metavar="P", dest="profiles", help="default: all")
+    ledger.add_argument("--results", type=Path, metavar="DIR", help="default: results")
+    ledger.add_argument("--output", type=Path, metavar="FILE", help="default: the screen")
+    ledger.set_defaults(command=_ledger)
 
 
 def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -254,6 +263,20 @@ def _sweep_budgets(options: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     print(budget_sweep_summary.text(budget_sweep.run(settings)))
+    return 0
+
+
+def _ledger(options: argparse.Namespace) -> int:
+    from lowser_lib.course import atomic, ledger, paths, profiles
+
+    names = options.profiles or list(profiles.PROFILES)
+    project = paths.require_project_root()
+    written = ledger.text(options.results or paths.results_root(), project / "notebooks", names)
+    if options.output is None:
+        print(written, end="")
+    else:
+        atomic.write_text(options.output, written)
+        print(f"{options.output} written")
     return 0
 
 

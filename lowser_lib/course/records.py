@@ -165,7 +165,8 @@ def plain(value: Any) -> Any:
 
     Args:
         value: None, a truth value, number, word, path-free container, array, data class or pandas
-            object. A data frame becomes a list of rows, its index included when it has a name.
+            object. A data frame becomes a list of rows, its index included when it has a name; a
+            data class, its fields, without those marked as a ``switch`` that are at their default.
 
     Returns:
         Plain dicts, lists, strings, numbers, truth values and None.
@@ -184,7 +185,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if hasattr(value, "__dataclass_fields__"):
-        return {key: plain(getattr(value, key)) for key in value.__dataclass_fields__}
+        settings = value.__dataclass_fields__.values()
+        return {
+            one.name: plain(getattr(value, one.name)) for one in settings if not _off(one, value)
+        }
     if hasattr(value, "detach"):  # a tensor
         return plain(value.detach().cpu().numpy())
     if isinstance(value, np.ndarray):
@@ -195,6 +199,11 @@ def plain(value: Any) -> Any:
         items = sorted(value) if isinstance(value, set | frozenset) else value
         return [plain(item) for item in items]
     raise TypeError(f"a value of type {type(value).__name__} cannot be recorded: {value!r}")
+
+
+def _off(setting: Any, value: Any) -> bool:
+    """Whether a setting is a switch that is off: records from before there was one hold as ever."""
+    return bool(setting.metadata.get("switch")) and getattr(value, setting.name) == setting.default
 
 
 def _plain_pandas(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from lowser_lib.course.profiles import Profile
-from lowser_lib.course.sweep_speech import Method, Run, Speech, Trained, macro_f1
+from lowser_lib.course.sweep_speech import Method, Run, Speech, Trained, genders, macro_f1
 from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.recipes import train_baseline
 from lowser_lib.training import TrainingConfig, make_fabric
@@ -45,6 +45,7 @@ def train_plain(speech: Speech, run: Run) -> Trained:
         checkpoint=run.folder / "baseline.pt",
         resume=True,
         sounds=None if plain else speech.waveforms(train, labels="emotion"),
+        groups=genders(train),
     )
     return Trained(model, history, {})
 

@@ -9,7 +9,15 @@ import pandas as pd
 
 from lowser_lib.course.profiles import Profile
 from lowser_lib.course.sweep_baseline import baseline_settings
-from lowser_lib.course.sweep_speech import Method, Run, Speech, Trained, collapse_of, macro_f1
+from lowser_lib.course.sweep_speech import (
+    Method,
+    Run,
+    Speech,
+    Trained,
+    collapse_of,
+    genders,
+    macro_f1,
+)
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.errors import EvaluationError
 from lowser_lib.evaluation import collapse_figures
@@ -49,6 +57,8 @@ def train_contrastive(speech: Speech, run: Run) -> Trained:
         contrastive=run.settings["contrastive"],
         baseline=run.settings["baseline"],
         config=run.settings["training"],
+        genders=genders(heard),
+        groups=genders(train),
         fabric=make_fabric(precision=speech.profile.precision),
         resume=True,
     )

@@ -219,7 +219,7 @@ def measure(speech: Speech, trained: Trained, seed: int, language: str) -> dict[
     Returns:
         A record's measurements: ``transfer`` (by matching: accuracy, macro_f1, uar), ``held_out``
         (the same three), ``validation`` and ``epoch``, ``clips`` (truth and answers by speaker, a
-        digit a clip), and the method's own facts.
+        digit a clip), ``genders`` (by speaker), and the method's own facts.
     """
     fabric = make_fabric(precision=speech.profile.precision)
     model, history = trained.model, trained.history
@@ -251,5 +251,6 @@ def measure(speech: Speech, trained: Trained, seed: int, language: str) -> dict[
         "epoch": history.best_epoch,
         **trained.facts,
         "clips": by_speaker,
+        "genders": dict(zip(target["speaker"], target["gender"], strict=True)),
     }
     return dict(records.plain(metrics))

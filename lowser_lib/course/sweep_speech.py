@@ -111,6 +111,11 @@ class Speech:
         return WaveformDataset(sounds, pd.factorize(table["speaker"], sort=True)[0])
 
 
+def genders(table: pd.DataFrame) -> np.ndarray:
+    """Gender of each clip's speaker, ``unknown`` where it is not known."""
+    return table["gender"].to_numpy(dtype=str)
+
+
 def _emotions(table: pd.DataFrame) -> np.ndarray:
     """Emotions as numbers in the order of :data:`EMOTIONS`; -1 where the table has none."""
     known = {emotion: number for number, emotion in enumerate(EMOTIONS)}

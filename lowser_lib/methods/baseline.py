@@ -8,7 +8,7 @@ paper does not give widths and rates: what is marked *our choice* is ours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,8 @@ from torch.nn.utils import skip_init
 
 from lowser_lib.augment import Compose, named
 from lowser_lib.methods import Recipe, Step
+from lowser_lib.methods.balancing import BALANCES
+from lowser_lib.methods.balancing import balanced_weights as balanced_weights
 from lowser_lib.sampling import UNLABELLED, Batch
 
 
@@ -54,6 +56,8 @@ class BaselineConfig:
             :func:`lowser_lib.augment.named` knows, of one that keeps labels; ``"none"``: nothing.
         strength: of the augmentations, from 0 to 1.
         probability: chance of each clip to meet each augmentation, from 0 to 1.
+        balance_groups: how cells of a group (a gender) and a class are given the same say:
+            ``"none"``, ``"loss"`` (weights) or ``"sampling"`` (how often they are drawn).
     """
 
     # Wide enough not to be the bottleneck between 768 (small.en) and 4, small beside the encoder.
@@ -75,6 +79,8 @@ class BaselineConfig:
     # As in the presets.
     strength: float = 1.0
     probability: float = 0.5
+    # The paper names re-weighting as something to be tried. Off: no record speaks of it.
+    balance_groups: str = field(default="none", metadata={"switch": True})
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -93,6 +99,11 @@ class BaselineConfig:
         if not self.encoder_learning_rate >= 0:
             rate = self.encoder_learning_rate
             raise ValueError(f"encoder_learning_rate must be at least 0, not {rate!r}")
+        if self.balance_groups not in BALANCES:
+            known = ", ".join(BALANCES)
+            raise ValueError(f"balance_groups must be one of {known}, not {self.balance_groups!r}")
+        if self.balance_groups != "none" and self.balance_classes:
+            raise ValueError("balance_groups balances classes, too: set balance_classes to false")
         augmentation = self.augmentation()
         if augmentation is not None and not augmentation.keeps_label:
             raise ValueError(
@@ -224,12 +235,14 @@ class Baseline(Recipe):
     """
 
     class_weights: Tensor | None
+    cell_weights: Tensor | None
 
     def __init__(
         self,
         model: EmotionClassifier,
         config: BaselineConfig | None = None,
         class_weights: Tensor | None = None,
+        cell_weights: Tensor | None = None,
     ) -> None:
         """Prepare a classifier for training; a probe's encoder is frozen here.
 
@@ -238,9 +251,12 @@ class Baseline(Recipe):
             config: the settings; None takes the defaults.
             class_weights: ``(n_classes,)`` weight of each class in the loss, as
                 :func:`balanced_weights` gives them; None: all 1.
+            cell_weights: weight of each cell of a group and a class, as
+                :func:`lowser_lib.methods.balancing.cell_weights` gives them. The labels of the
+                batches are then the *cells'* numbers, of which the remainder is the class.
 
         Raises:
-            ValueError: ``class_weights`` has another shape.
+            ValueError: weights have another shape, or are missing where ``config`` asks for them.
         """
         super().__init__()
         if class_weights is not None and class_weights.shape != (model.n_classes,):
@@ -248,7 +264,13 @@ class Baseline(Recipe):
             raise ValueError(f"class_weights must have shape ({model.n_classes},), not {shape}")
         self.model = model
         self.config = config or BaselineConfig()
+        if (self.config.balance_groups == "loss") != (cell_weights is not None):
+            raise ValueError(
+                "cell_weights must be given where balance_groups is 'loss', and there alone: it is "
+                f"{self.config.balance_groups!r}"
+            )
         self.register_buffer("class_weights", class_weights, persistent=False)
+        self.register_buffer("cell_weights", cell_weights, persistent=False)
         if self.config.probe:
             model.encoder.requires_grad_(False)
 
@@ -256,10 +278,20 @@ class Baseline(Recipe):
         """Cross-entropy of a batch; clips without a label do not count."""
         del step  # the loss is the same from first to last
         logits = self.model(batch.inputs, batch.lengths)
+        if self.cell_weights is not None:
+            return {"loss": self._by_cell(logits, batch.labels, self.cell_weights)}
         loss = F.cross_entropy(
             logits, batch.labels, weight=self.class_weights, ignore_index=UNLABELLED
         )
         return {"loss": loss}
+
+    def _by_cell(self, logits: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
+        """Cross-entropy of clips whose labels are cells: a weighted mean, as torch's."""
+        labelled = cells != UNLABELLED
+        classes = cells[labelled] % self.model.n_classes
+        each = F.cross_entropy(logits[labelled], classes, reduction="none")
+        weight = weights.to(each.dtype)[cells[labelled]]
+        return (weight * each).sum() / weight.sum()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The head, then what of the encoder is not frozen."""
@@ -268,24 +300,3 @@ class Baseline(Recipe):
         if trainable:
             groups.append({"params": trainable, "lr": self.config.encoder_learning_rate})
         return groups
-
-
-def balanced_weights(labels: Tensor, n_classes: int) -> Tensor:
-    """Weights that give every class the same say in the loss: N / (classes present · count).
-
-    Args:
-        labels: ``(N,)`` int64 classes; clips that are :data:`UNLABELLED` do not count.
-        n_classes: number of classes.
-
-    Returns:
-        float32 ``(n_classes,)``; over the labelled clips they average to 1. A class without clips
-        has weight 0.
-
-    Raises:
-        ValueError: no clip has a label.
-    """
-    counts = torch.bincount(labels[labels != UNLABELLED], minlength=n_classes)
-    present = counts > 0
-    if not present.any():
-        raise ValueError("labels holds no label: there is nothing to balance")
-    return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)

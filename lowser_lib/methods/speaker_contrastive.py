@@ -10,9 +10,10 @@ the baseline's, is the encoder.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from lowser_lib.methods import Recipe, Step
 from lowser_lib.methods.baseline import Encoder, draw_linear
 from lowser_lib.sampling import UNLABELLED, Batch, SpeakerBatchSampler
 from lowser_lib.sampling.augmented import MINIMUM_SECONDS
+from lowser_lib.sampling.speaker_batches import UNKNOWN
 
 #: Fewest speakers (there has to be a negative) and clips of each (there has to be a positive).
 FEWEST = 2
@@ -52,6 +54,8 @@ class SpeakerContrastiveConfig:
         strength: strength of the augmentations, from 0 to 1.
         probability: chance of each clip to meet each augmentation, from 0 to 1.
         mixup: whether mixup is one of them.
+        balance_genders: whether each batch holds as many women as men; speakers of unknown gender
+            are then left out.
     """
 
     # Gong et al. 2025.
@@ -83,6 +87,8 @@ class SpeakerContrastiveConfig:
     probability: float = 0.5
     # The paper names it. A mixed clip counts as its louder voice's, which has at least 0.6 of it.
     mixup: bool = True
+    # Off, as the paper's; our choice to try, where one gender says little. No record speaks of it.
+    balance_genders: bool = field(default=False, metadata={"switch": True})
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -135,6 +141,7 @@ def batch_shape(
     speakers: Tensor | np.ndarray | Sequence[int],
     config: SpeakerContrastiveConfig | None = None,
     processes: int = 1,
+    genders: Sequence[str] | np.ndarray | None = None,
 ) -> BatchShape:
     """The largest batch that a corpus can fill, up to the one that is wanted.
 
@@ -145,13 +152,16 @@ def batch_shape(
         speakers: ``(N,)``, the speaker of each clip as a number.
         config: says what is wanted; None takes the defaults.
         processes: processes that train together, each with whole speakers.
+        genders: ``(N,)``, of the speaker of each clip; needed where they are balanced, and else not
+            looked at.
 
     Returns:
         The shape. Of equally large batches that with more clips a speaker is taken.
 
     Raises:
         TrainingError: there is no clip, a clip has no speaker, or not even two speakers have two
-            clips each.
+            clips each (of each gender, where these are balanced).
+        ValueError: genders are needed and missing.
     """
     config = config or SpeakerContrastiveConfig()
     numbers = np.asarray(speakers)
@@ -162,28 +172,41 @@ def batch_shape(
             f"{int((numbers == UNLABELLED).sum())} of {len(numbers)} clips have no speaker; leave "
             "them out, or name who speaks in them"
         )
-    _, counts = np.unique(numbers, return_counts=True)
+    _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+    parts, of = [counts], ""
+    if config.balance_genders:
+        if genders is None:
+            raise ValueError("balance_genders needs the gender of each clip's speaker: genders")
+        own = np.asarray(genders)[first]
+        parts = [counts[own == gender] for gender in sorted(set(own.tolist()) - {UNKNOWN})]
+        of = " of each gender"
+        if len(parts) < 2:
+            raise TrainingError(
+                "balance_genders needs speakers of two known genders; set it to false"
+            )
+    step = math.lcm(processes, len(parts))
     shapes = [
-        BatchShape(places - places % processes, clips)
+        BatchShape(places - places % step, clips)
         for clips in range(config.clips_per_speaker, FEWEST - 1, -1)
-        for places in (min(config.speakers_per_batch, int((counts >= clips).sum())),)
-        if places - places % processes >= FEWEST
+        for fewest in (min(int((part >= clips).sum()) for part in parts),)
+        for places in (min(config.speakers_per_batch, len(parts) * fewest),)
+        if places - places % step >= FEWEST
     ]
     if not shapes:
         raise TrainingError(
-            f"contrasting speakers needs at least {max(FEWEST, processes)} speakers with {FEWEST} "
-            f"clips each, but of {len(counts)} speakers {int((counts >= FEWEST).sum())} have as "
-            "many; take a corpus with more speakers"
+            f"contrasting speakers needs at least {max(FEWEST, step)} speakers with {FEWEST} "
+            f"clips each{of and ', equally many' + of}, but of {len(counts)} speakers "
+            f"{int((counts >= FEWEST).sum())} have as many; take a corpus with more speakers"
         )
     best = max(shapes, key=lambda shape: shape.speakers * shape.clips)  # the first of equals
     wanted = (config.speakers_per_batch, config.clips_per_speaker)
     if best[:2] == wanted:
         return best
-    enough = int((counts >= config.clips_per_speaker).sum())
+    enough = " and ".join(str(int((part >= config.clips_per_speaker).sum())) for part in parts)
     return best._replace(
         missing=f"a batch holds {best.speakers} speakers × {best.clips} clips instead of "
-        f"{wanted[0]} × {wanted[1]}: of {len(counts)} speakers {enough} have {wanted[1]} clips or "
-        "more"
+        f"{wanted[0]} × {wanted[1]}: of {len(counts)} speakers {enough}{of} have {wanted[1]} "
+        "clips or more"
     )
 
 
@@ -192,6 +215,7 @@ def speaker_sampler(
     generator: torch.Generator,
     config: SpeakerContrastiveConfig | None = None,
     *,
+    genders: Sequence[str] | np.ndarray | None = None,
     num_replicas: int = 1,
     rank: int = 0,
 ) -> tuple[SpeakerBatchSampler, BatchShape]:
@@ -201,6 +225,7 @@ def speaker_sampler(
         speakers: ``(N,)``, the speaker of each clip as a number.
         generator: one number is drawn from it.
         config: says what is wanted; None takes the defaults.
+        genders: as in :func:`batch_shape`.
         num_replicas: as in :class:`~lowser_lib.sampling.SpeakerBatchSampler`.
         rank: as there.
 
@@ -210,7 +235,8 @@ def speaker_sampler(
     Raises:
         TrainingError: see :func:`batch_shape`.
     """
-    shape = batch_shape(speakers, config, num_replicas)
+    shape = batch_shape(speakers, config, num_replicas, genders)
+    balanced = config is not None and config.balance_genders
     if shape.missing:
         warnings.warn(shape.missing, stacklevel=2)
     sampler = SpeakerBatchSampler(
@@ -218,6 +244,7 @@ def speaker_sampler(
         generator,
         speakers_per_batch=shape.speakers,
         clips_per_speaker=shape.clips,
+        genders=np.asarray(genders) if balanced else None,
         num_replicas=num_replicas,
         rank=rank,
     )

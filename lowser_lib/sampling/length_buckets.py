@@ -22,6 +22,10 @@ class LengthBucketSampler(EpochSampler):
     ``num_replicas`` takes its share of every batch, so that a run on four GPUs makes the same
     steps as a run on one. Batches differ in size by one clip at most: no step is left to a single
     clip.
+
+    With ``cells`` an epoch is as long as ever, but each cell has the same number of places in it,
+    give or take one: where a cell has fewer clips they come several times over, where it has more,
+    others are left out in every epoch.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class LengthBucketSampler(EpochSampler):
         generator: torch.Generator,
         *,
         pool: int = 8,
+        cells: Tensor | np.ndarray | Sequence[int] | None = None,
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
@@ -42,11 +47,15 @@ class LengthBucketSampler(EpochSampler):
             generator: one number is drawn from it, the seed of all epochs.
             pool: batches that are sorted together. Our choice of 8: on speech of 0.5 to 12 s it
                 leaves about a tenth of a batch as padding, against half without sorting.
+            cells: ``(N,)``, what is to be heard equally often, such as a gender's clips of an
+                emotion, as numbers from 0; clips of cell -1 come once an epoch, as all do without
+                ``cells``.
             num_replicas: processes that train together (``fabric.world_size``).
             rank: which of them this is (``fabric.global_rank``).
 
         Raises:
-            ValueError: a number is out of range, or ``batch_size`` cannot be shared evenly.
+            ValueError: a number is out of range, ``batch_size`` cannot be shared evenly, or there
+                is not one cell a clip.
         """
         self.lengths = np.asarray(lengths, dtype=np.int64)
         if self.lengths.ndim != 1:
@@ -60,6 +69,9 @@ class LengthBucketSampler(EpochSampler):
                 f"batch_size {batch_size} cannot be shared evenly by {num_replicas} processes"
             )
         self.batch_size, self.pool = batch_size, pool
+        self.cells = None if cells is None else np.asarray(cells, dtype=np.int64)
+        if self.cells is not None and self.cells.shape != self.lengths.shape:
+            raise ValueError(f"cells must have shape {self.lengths.shape}, not {self.cells.shape}")
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
@@ -68,7 +80,7 @@ class LengthBucketSampler(EpochSampler):
         if not len(self):
             return
         random = np.random.default_rng(derive_seed(self.seed, self.epoch))
-        batches = np.array_split(random.permutation(len(self.lengths)), len(self))
+        batches = np.array_split(self._order(random), len(self))
         for start in range(0, len(batches), self.pool):
             group = batches[start : start + self.pool]
             clips = np.concatenate(group)
@@ -78,6 +90,24 @@ class LengthBucketSampler(EpochSampler):
             batches[start : start + self.pool] = np.split(clips, cuts)
         for index in random.permutation(len(batches)):
             yield self._share(batches[index]).tolist()
+
+    def _order(self, random: np.random.Generator) -> np.ndarray:
+        """The epoch's clips, shuffled, as many as there are."""
+        if self.cells is None or (self.cells < 0).all():
+            return random.permutation(len(self.lengths))
+        once = np.flatnonzero(self.cells < 0)
+        members = [
+            np.flatnonzero(self.cells == cell) for cell in np.unique(self.cells) if cell >= 0
+        ]
+        places = np.full(len(members), (len(self.cells) - len(once)) // len(members))
+        spare = len(self.cells) - len(once) - places.sum()
+        places[random.permutation(len(members))[:spare]] += 1
+        # np.resize takes the shuffled clips from the start again where they do not suffice.
+        drawn = [
+            np.resize(random.permutation(clips), count)
+            for clips, count in zip(members, places, strict=True)
+        ]
+        return random.permutation(np.concatenate([once, *drawn]))
 
     def _share(self, batch: np.ndarray) -> np.ndarray:
         """This process's clips of a batch, as many as every other process has.

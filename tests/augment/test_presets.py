@@ -160,3 +160,14 @@ def test_augmentations_go_by_name() -> None:
     assert set(map(type, contrastive().transforms)) == set(KINDS.values())
     with pytest.raises(ValueError, match="unknown augmentation 'echo'; choose one of contrastive"):
         named("echo")
+
+
+def test_voice_is_another_throat_and_another_pitch() -> None:
+    made = named("voice", strength=1.0, probability=0.3)
+    assert [type(one).__name__ for one in made.transforms] == [
+        "SpeedPerturbation",
+        "SpectralStretch",
+    ]
+    assert made.keeps_label
+    assert {one.probability for one in made.transforms} == {0.3}
+    assert made.transforms[1].ranges()["factor"] == pytest.approx((0.85, 1.18))

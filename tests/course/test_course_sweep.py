@@ -47,7 +47,8 @@ def write_corpus(folder: Path, language: str, speakers: int, labels: tuple[str, 
             tone = np.sin(np.arange(9600) * (0.1 + 0.03 * speaker))
             sound = 0.05 * random.standard_normal(9600) + 0.05 * (1 + number) * tone
             soundfile.write(folder / path, sound, 16_000)
-            rows.append((path, f"s{speaker}", "female", language, label, f"t{number}"))
+            gender = ("female", "male")[speaker % 2]
+            rows.append((path, f"s{speaker}", gender, language, label, f"t{number}"))
     with (folder / "corpus.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "speaker", "gender", "language", "label", "text_id"))
@@ -187,6 +188,24 @@ def test_threads_are_left_as_they_were(ground: Path) -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_switches_for_groups_are_told_where_they_are_on(done: Path, tmp_path: Path) -> None:
+    plain = sweep_records.read(done, "tiny", "speaker_contrastive", "ur", 0)
+    assert plain.metrics["genders"] == {
+        "target_ur/s0": "female", "target_ur/s1": "male", "target_ur/s2": "female",
+    }  # fmt: skip
+    # Records from before there was such a switch say the same, and are not refused.
+    assert "balance_genders" not in plain.config["contrastive"]
+    assert "balance_groups" not in plain.config["baseline"]
+    changes = {**QUICK, "contrastive.balance_genders": True, "baseline.balance_groups": "loss"}
+    (record,), _ = run(settings(tmp_path, "speaker_contrastive", seeds=1, changes=changes))
+    assert record.config["contrastive"]["balance_genders"] is True
+    assert record.config["baseline"]["balance_groups"] == "loss"
+    with pytest.raises(RunError, match="other settings"):
+        run(settings(tmp_path, "speaker_contrastive", seeds=1, changes=QUICK))
+    with pytest.raises(ProfileError, match="BYOL has none yet"):
+        run(settings(tmp_path, "byol", seeds=1, changes={"baseline.balance_groups": "sampling"}))
 
 
 # --- what is kept, and what is refused ---------------------------------------------------------

@@ -214,3 +214,56 @@ def test_the_generator_alone_draws_the_head() -> None:
     assert [tuple(p.shape) for p in first.parameters()] == [(16, 16), (16,), (8, 16), (8,)]
     assert torch.equal(first.get_parameter("0.weight"), again.get_parameter("0.weight"))
     assert not torch.equal(first.get_parameter("0.weight"), other.get_parameter("0.weight"))
+
+
+# --- as many women as men ----------------------------------------------------------------------
+
+BALANCED = SpeakerContrastiveConfig(balance_genders=True)
+
+
+def genders_of(speakers: np.ndarray, women: int, unknown: int = 0) -> np.ndarray:
+    """Gender of each clip's speaker: the first are women, the last unknown."""
+    last = speakers.max() + 1 - unknown
+    return np.where(speakers < women, "female", np.where(speakers < last, "male", "unknown"))
+
+
+@pytest.mark.parametrize(
+    ("women", "men", "clips", "processes", "expected"),
+    [
+        (11, 27, 9, 1, (16, 4)),
+        (5, 30, 9, 1, (10, 4)),  # women are too few for eight
+        (5, 30, 9, 4, (8, 4)),  # two each for four processes
+        (3, 30, 3, 1, (6, 3)),
+    ],
+)
+def test_balanced_batches_are_as_large_as_the_smaller_gender_allows(
+    women: int, men: int, clips: int, processes: int, expected: tuple[int, int]
+) -> None:
+    speakers = clips_of(*[clips] * (women + men))
+    genders = genders_of(speakers, women)
+    assert batch_shape(speakers, BALANCED, processes, genders)[:2] == expected
+    # The switch alone does it: genders that are not asked for are not looked at.
+    assert batch_shape(speakers, CONFIG, processes, genders) == batch_shape(
+        speakers, CONFIG, processes
+    )
+
+
+def test_balanced_batches_hold_as_many_women_as_men() -> None:
+    speakers = clips_of(*[9] * 30)
+    genders = genders_of(speakers, 8, unknown=3)
+    with pytest.warns(UserWarning, match="3 of 30 speakers are in no batch"):
+        sampler, shape = speaker_sampler(speakers, generator(), BALANCED, genders=genders)
+    assert shape == BatchShape(16, 4)
+    for indices in sampler:
+        names, counts = np.unique(genders[indices], return_counts=True)
+        assert dict(zip(names, counts, strict=True)) == {"female": 32, "male": 32}
+
+
+def test_balance_needs_two_genders() -> None:
+    speakers = clips_of(*[9] * 20)
+    with pytest.raises(ValueError, match="needs the gender of each clip"):
+        batch_shape(speakers, BALANCED)
+    with pytest.raises(TrainingError, match="speakers of two known genders"):
+        batch_shape(speakers, BALANCED, genders=genders_of(speakers, 20))
+    with pytest.raises(TrainingError, match="clips each, equally many of each gender"):
+        batch_shape(clips_of(*[1] * 4, *[9] * 6), BALANCED, genders=["female"] * 4 + ["male"] * 54)

@@ -1,0 +1,187 @@
+"""Scores by group: against scikit-learn, group by group; and what cannot be told is said."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
+
+from lowser_lib.errors import EvaluationError
+from lowser_lib.evaluation.fairness import (
+    Least,
+    by_group,
+    cells,
+    length_bins,
+    recalls,
+    standardised_accuracy,
+)
+from lowser_lib.evaluation.intervals import speaker_bootstrap
+
+LABELS = ["angry", "happy", "neutral", "sad"]
+
+
+@pytest.fixture
+def clips() -> pd.DataFrame:
+    """Forty speakers of two languages, all of whom say everything, understood now and then."""
+    random = np.random.default_rng(3)
+    table = pd.DataFrame(
+        [
+            (("de", "ur")[speaker % 2], f"s{speaker:02d}", label)
+            for speaker in range(40)
+            for label in LABELS * 2
+        ],
+        columns=["group", "speaker", "truth"],
+    )
+    right = random.random(len(table)) < np.where(table["group"] == "de", 0.7, 0.5)
+    table["answer"] = np.where(right, table["truth"], random.choice(LABELS, len(table)))
+    return table
+
+
+def columns(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series, list[str]]:
+    return table["truth"], table["answer"], table["group"], table["speaker"], LABELS
+
+
+def test_metrics_of_each_group_are_scikit_learns(clips: pd.DataFrame) -> None:
+    found = by_group(*columns(clips), n_resamples=10).set_index(["group", "metric"])["estimate"]
+    for group, part in clips.groupby("group"):
+        truth, answer = part["truth"], part["answer"]
+        assert found[group, "accuracy"] == pytest.approx(accuracy_score(truth, answer))
+        macro = f1_score(truth, answer, average="macro", labels=LABELS)
+        assert found[group, "macro_f1"] == pytest.approx(macro)
+        assert found[group, "uar"] == pytest.approx(balanced_accuracy_score(truth, answer))
+
+
+def test_recalls_are_scikit_learns_and_intervals_draw_a_groups_speakers(
+    clips: pd.DataFrame,
+) -> None:
+    found = recalls(*columns(clips), n_resamples=200).set_index(["group", "emotion"])
+    for group, part in clips.groupby("group"):
+        each = recall_score(part["truth"], part["answer"], labels=LABELS, average=None)
+        assert found["estimate"].xs(group).to_numpy() == pytest.approx(each)
+    de = clips[clips["group"] == "de"]
+    whole = speaker_bootstrap(de["truth"], de["answer"], de["speaker"], LABELS, "accuracy", 200)
+    own = by_group(*columns(clips), metrics=["accuracy"], n_resamples=200).iloc[0]
+    assert (own["low"], own["high"]) == (whole.low, whole.high)
+    assert own["speakers"] == 20 and own["clips"] == 160
+
+
+def test_several_seeds_are_averaged(clips: pd.DataFrame) -> None:
+    truth, answer, group, speaker, labels = columns(clips)
+    both = np.stack([answer, truth])  # the second training is always right
+    one = by_group(truth, answer, group, speaker, labels, n_resamples=10)["estimate"]
+    two = by_group(truth, both, group, speaker, labels, n_resamples=10)["estimate"]
+    assert two.to_numpy() == pytest.approx((one.to_numpy() + 1) / 2)
+
+
+def test_the_skew_table_keeps_what_is_empty_or_small() -> None:
+    truth = ["happy"] * 6 + ["sad"] * 6 + ["angry"] * 2 + ["happy"] * 6
+    group = ["female"] * 14 + ["male"] * 6
+    speaker = [f"f{number % 3}" for number in range(6)] + ["f0"] * 8
+    speaker += [f"m{number % 3}" for number in range(6)]
+    table = cells(truth, group, speaker, LABELS).set_index(["group", "emotion"])
+    assert len(table) == 8
+    assert table["clips"].groupby("group").sum().tolist() == [14, 6]
+    assert table["share"].groupby("group").sum().tolist() == pytest.approx([1, 1])
+    assert table.loc[("female", "happy"), "reason"] == ""
+    assert table.loc[("female", "sad"), "reason"] == "1 of the 3 speakers that it takes"
+    assert table.loc[("female", "angry"), "reason"] == "2 of the 5 clips that it takes"
+    assert table.loc[("male", "sad"), "reason"] == "no clip"
+
+    found = recalls(truth, truth, group, speaker, LABELS, n_resamples=5)
+    found = found.set_index(["group", "emotion"])
+    assert found["reason"].equals(table["reason"])
+    assert (found["estimate"].isna() == (found["reason"] != "")).all()
+    scores = by_group(truth, truth, group, speaker, LABELS, n_resamples=5)
+    scores = scores.set_index(["group", "metric"])
+    assert scores.loc[("male", "accuracy"), "estimate"] == 1
+    assert math.isnan(scores["estimate"]["male", "uar"])
+    assert scores.loc[("male", "uar"), "reason"] == "angry: no clip"
+    lenient = by_group(truth, truth, group, speaker, LABELS, least=Least(1, 1), n_resamples=5)
+    assert (lenient["reason"] == "").sum() == 2  # accuracies; some cells stay empty
+
+
+def test_each_speaker_may_be_a_group(clips: pd.DataFrame) -> None:
+    truth, answer, _, speaker, labels = columns(clips)
+    found = by_group(
+        truth, answer, speaker, speaker, labels, metrics=["uar"], least=Least(2, 1), n_resamples=5
+    )
+    assert found["group"].tolist() == sorted(set(speaker))
+    assert found["estimate"].notna().all()
+    assert found["low"].isna().all()  # one speaker gives no bounds
+
+
+# --- one mix for all ---------------------------------------------------------------------------
+
+
+def test_standardised_accuracy_by_hand() -> None:
+    # Happy is told right half the time by both, sad always; women are happy, men are sad.
+    truth = ["happy"] * 18 + ["sad"] * 6 + ["happy"] * 6 + ["sad"] * 18
+    answer = ["sad", "happy"] * 9 + ["sad"] * 6 + ["sad", "happy"] * 3 + ["sad"] * 18
+    group = ["female"] * 24 + ["male"] * 24
+    speaker = [f"{name}{number % 3}" for number, name in enumerate(group)]
+    found = standardised_accuracy(truth, answer, group, speaker, ["happy", "sad"])
+    assert found["accuracy"].tolist() == [15 / 24, 21 / 24]
+    assert found["standardised"].tolist() == [0.75, 0.75]
+    mostly_sad = {"happy": 1.0, "sad": 3.0}
+    found = standardised_accuracy(truth, answer, group, speaker, ["happy", "sad"], mix=mostly_sad)
+    assert found["standardised"].tolist() == [0.875, 0.875]
+    # What one group does not say is left out for all.
+    found = standardised_accuracy(truth, answer, group, speaker, LABELS)
+    assert found["classes"].tolist() == [["happy", "sad"]] * 2
+    assert "female, angry: no clip" in found["reason"][0]
+    with pytest.raises(ValueError, match="mix must weigh"):
+        standardised_accuracy(truth, answer, group, speaker, ["happy", "sad"], mix={"sad": 1.0})
+
+
+def test_nothing_in_common_leaves_nothing_to_standardise() -> None:
+    truth = ["happy"] * 6 + ["sad"] * 6
+    group = ["female"] * 6 + ["male"] * 6
+    found = standardised_accuracy(truth, truth, group, list("aabbccddeeff"), ["happy", "sad"])
+    assert found["standardised"].isna().all()
+    assert found["classes"].tolist() == [[], []]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6))
+def test_with_equal_mixes_standardising_changes_nothing(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    truth = np.tile(np.repeat(LABELS, 6), 2)
+    group = np.repeat(["a", "b"], 24)
+    speaker = [f"{name}{number % 3}" for number, name in enumerate(group)]
+    answer = random.choice(LABELS, (2, len(truth)))
+    found = standardised_accuracy(truth, answer, group, speaker, LABELS)
+    assert found["standardised"].to_numpy() == pytest.approx(found["accuracy"].to_numpy())
+
+
+# --- groups, and what is refused ----------------------------------------------------------------
+
+
+def test_lengths_make_groups_that_sort() -> None:
+    names = length_bins([0.6, 1.99, 2.0, 4.9, 5.0, 11.0])
+    assert names == ["0 to 2 s"] * 2 + ["2 to 3 s", "3 to 5 s"] + ["5 s and more"] * 2
+    assert sorted(set(names)) == list(dict.fromkeys(names))
+    with pytest.raises(EvaluationError, match="1 durations"):
+        length_bins([1.0, math.nan])
+    with pytest.raises(ValueError, match="edges"):
+        length_bins([1.0], edges=(3, 2))
+
+
+def test_what_cannot_be_scored_is_refused(clips: pd.DataFrame) -> None:
+    truth, answer, group, speaker, labels = columns(clips)
+    with pytest.raises(EvaluationError, match=r"groups must have one entry .* 1 missing"):
+        by_group(truth, answer, group.where(group.index != 3), speaker, labels)
+    with pytest.raises(EvaluationError, match="speakers must have one entry"):
+        by_group(truth, answer, group, speaker[:3], labels)
+    with pytest.raises(EvaluationError, match="one answer for each"):
+        by_group(truth, answer[:3], group, speaker, labels)
+    with pytest.raises(EvaluationError, match="nothing to score"):
+        cells([], [], [], labels)
+    with pytest.raises(ValueError, match="metrics must be some of"):
+        by_group(truth, answer, group, speaker, labels, metrics=["f1"])
+    with pytest.raises(ValueError, match="clips must be at least 1"):
+        Least(clips=0)

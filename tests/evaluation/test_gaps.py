@@ -1,0 +1,234 @@
+"""Gaps between two groups: the closed form of URDU, plain slow versions, and what luck makes."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lowser_lib.errors import EvaluationError
+from lowser_lib.evaluation.fairness import Least, largest_gap, length_bins
+from lowser_lib.evaluation.gaps import (
+    CONDITIONAL,
+    MIX,
+    STANDARDISED,
+    UNDERSTANDING,
+    gap_change,
+    gaps,
+)
+from lowser_lib.evaluation.intervals import paired_speaker_bootstrap
+
+LABELS = ["angry", "happy", "neutral", "sad"]
+BETWEEN = ("female", "male")
+#: Clips of URDU by emotion.
+URDU = {"female": (0, 46, 4, 6), "male": (100, 54, 96, 94)}
+SPEAKERS = {"female": 11, "male": 18}
+
+
+def urdu() -> pd.DataFrame:
+    """URDU, and a classifier with equal recalls for both: half of the happy clips, all others."""
+    rows = []
+    for gender, counts in URDU.items():
+        for label, count in zip(LABELS, counts, strict=True):
+            for number in range(count):
+                wrong = label == "happy" and number % 2 == 0
+                speaker = f"{gender[0]}{number % SPEAKERS[gender]}"
+                rows.append((gender, speaker, label, "angry" if wrong else label))
+    return pd.DataFrame(rows, columns=["group", "speaker", "truth", "answer"])
+
+
+def of(table: pd.DataFrame, between: tuple[str, str] = BETWEEN, **options: object) -> pd.DataFrame:
+    columns = (table["truth"], table["answer"], table["group"], table["speaker"])
+    quick = {"n_resamples": 100, "n_permutations": 199, **options}
+    return gaps(*columns, LABELS, between, **quick).set_index("gap")  # type: ignore[arg-type]
+
+
+def drawn(seed: int, speakers: int = 8) -> pd.DataFrame:
+    """Speakers who all say everything, understood at random."""
+    random = np.random.default_rng(seed)
+    rows = [
+        (("female", "male")[speaker % 2], f"s{speaker}", label)
+        for speaker in range(speakers)
+        for label in LABELS * 3
+    ]
+    table = pd.DataFrame(rows, columns=["group", "speaker", "truth"])
+    table["answer"] = random.choice(LABELS, len(table))
+    return table
+
+
+def test_urdu_makes_a_large_gap_of_equal_recalls() -> None:
+    found = of(urdu(), n_resamples=500, n_permutations=999)
+    raw = (23 + 4 + 6) / 56 - (100 + 27 + 96 + 94) / 344
+    assert raw < -0.33  # as large as the one that Gong et al. 2025 report, 41 to 73
+    assert found["estimate"]["accuracy"] == pytest.approx(raw)
+    assert found["estimate"][MIX] == pytest.approx(raw)
+    for name in (UNDERSTANDING, "recall of happy", "recall of sad", CONDITIONAL, STANDARDISED):
+        assert found["estimate"][name] == pytest.approx(0, abs=1e-12)
+    # The raw gap looks certain; the class-conditional one is what luck makes.
+    assert found["high"]["accuracy"] < 0 and found["p"]["accuracy"] < 0.01
+    assert found["low"][CONDITIONAL] <= 0 <= found["high"][CONDITIONAL]
+    assert found["p"][CONDITIONAL] > 0.9
+
+
+def test_what_urdu_cannot_say_is_said() -> None:
+    found = of(urdu())
+    assert found["estimate"][["recall of angry", "recall of neutral"]].isna().all()
+    assert found["reason"]["recall of angry"] == "female: no clip"
+    assert found["reason"]["recall of neutral"] == "female: 4 of the 5 clips that it takes"
+    assert found["classes"][CONDITIONAL] == 2
+    assert "without angry (female: no clip)" in found["reason"][CONDITIONAL]
+    # Turned round, women's recalls would have to stand in for men's: there is none of angry.
+    turned = of(urdu(), ("male", "female"))
+    assert math.isnan(turned["estimate"][MIX])
+    assert turned["reason"][MIX].startswith("angry, female: no clip")
+    assert turned["estimate"]["accuracy"] == -found["estimate"]["accuracy"]
+    few = of(urdu(), least=Least(clips=100, speakers=3))
+    assert few["estimate"].isna().all() and (few["reason"] != "").all()
+
+
+def test_gaps_are_those_of_a_plain_version() -> None:
+    table = drawn(5)
+    table = table.drop(table.index[[0, 1, 5, 24, 30, 47]])  # unequal mixes
+    found = of(table)
+    right = table["answer"] == table["truth"]
+    accuracy = right.groupby(table["group"]).mean()
+    assert found["estimate"]["accuracy"] == pytest.approx(accuracy["female"] - accuracy["male"])
+    recall = right.groupby([table["group"], table["truth"]]).mean().unstack()
+    difference = recall.loc["female"] - recall.loc["male"]
+    for label in LABELS:
+        assert found["estimate"][f"recall of {label}"] == pytest.approx(difference[label])
+    assert found["estimate"][CONDITIONAL] == pytest.approx(difference.mean())
+    shares = table["truth"].value_counts(normalize=True)
+    assert found["estimate"][STANDARDISED] == pytest.approx((difference * shares).sum())
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6))
+def test_the_two_parts_make_the_raw_gap(seed: int) -> None:
+    table = drawn(seed).sample(frac=0.7, random_state=seed)
+    estimate = of(table, least=Least(1, 1), n_resamples=2)["estimate"]
+    if not math.isnan(estimate[MIX]):
+        assert estimate[MIX] + estimate[UNDERSTANDING] == pytest.approx(estimate["accuracy"])
+
+
+def test_speakers_are_drawn_within_their_group() -> None:
+    table = drawn(1)
+    found = of(table, n_resamples=300, seed=7)
+    random = np.random.default_rng(7)
+    score = (table["answer"] == table["truth"]).groupby(table["speaker"]).mean()
+    women, men = score[["s0", "s2", "s4", "s6"]], score[["s1", "s3", "s5", "s7"]]
+    shares = [random.multinomial(4, [0.25] * 4, 300) / 4 for _ in range(2)]
+    draws = shares[0] @ women.to_numpy() - shares[1] @ men.to_numpy()
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert found["low"]["accuracy"] == pytest.approx(low)
+    assert found["high"]["accuracy"] == pytest.approx(high)
+
+
+def test_names_are_dealt_out_to_speakers() -> None:
+    table = drawn(2, speakers=6)
+    found = of(table)
+    score = (table["answer"] == table["truth"]).groupby(table["speaker"]).mean().to_numpy()
+    every = [
+        score[list(chosen)].mean() - np.delete(score, list(chosen)).mean()
+        for chosen in combinations(range(6), 3)
+    ]
+    observed = abs(found["estimate"]["accuracy"])
+    p = np.mean(np.abs(every) >= observed - 1e-12)
+    assert found["p"]["accuracy"] == pytest.approx(p)
+
+
+def test_many_clips_of_few_speakers_prove_nothing() -> None:
+    rows = [(group, f"{group}{speaker}", label, label if group == "male" else "sad")
+            for group in BETWEEN for speaker in range(2) for label in LABELS * 50]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["group", "speaker", "truth", "answer"])
+    found = of(table, least=Least(speakers=2))
+    assert found["estimate"]["accuracy"] == -0.75
+    assert found["p"]["accuracy"] == pytest.approx(2 / 6)  # two of six deals
+
+
+def test_luck_rarely_looks_like_a_gap() -> None:
+    small = [of(drawn(seed), n_permutations=99)["p"][CONDITIONAL] < 0.1 for seed in range(60)]
+    assert 0 < sum(small) <= 15  # six are expected
+
+
+def test_a_property_of_clips_has_bounds_but_no_deals() -> None:
+    table = drawn(3)
+    table["group"] = length_bins(np.tile([1.0, 4.0, 4.0], len(table) // 3), edges=(2,))
+    found = of(table, ("0 to 2 s", "2 s and more"))
+    assert found["p"].isna().all()
+    row = found.loc["accuracy"]
+    assert row["low"] < row["estimate"] < row["high"]
+
+
+def test_several_seeds_are_averaged() -> None:
+    table = drawn(4)
+    columns = (table["group"], table["speaker"], LABELS, BETWEEN)
+    two = np.stack([table["answer"], table["truth"]])
+    one = of(table)["estimate"]
+    both = gaps(table["truth"], two, *columns, n_resamples=10).set_index("gap")["estimate"]
+    for name in ("accuracy", CONDITIONAL, STANDARDISED):
+        assert both[name] == pytest.approx(one[name] / 2)  # the second training has no gap
+
+
+def test_a_change_is_the_difference_of_two_tables_on_the_same_speakers() -> None:
+    table = drawn(8, speakers=12)
+    other = np.random.default_rng(1).choice(LABELS, (2, len(table)))
+    columns = (table["group"], table["speaker"], LABELS, BETWEEN)
+    after = of(table)["estimate"]
+    before = gaps(table["truth"], other, *columns, n_resamples=5).set_index("gap")["estimate"]
+    found = gap_change(table["truth"], table["answer"], other, *columns, n_resamples=200)
+    found = found.set_index("gap")
+    assert found["after"].to_numpy() == pytest.approx(after.to_numpy())
+    assert found["before"].to_numpy() == pytest.approx(before.to_numpy())
+    assert (found["low"] < found["change"]).all() and (found["change"] < found["high"]).all()
+    # A method beside itself changes nothing, whoever is drawn.
+    same = gap_change(table["truth"], table["answer"], table["answer"], *columns, n_resamples=50)
+    assert (same[["change", "low", "high"]] == 0).all(axis=None)
+    # If men are answered alike by both, the change of the gap is that of the women.
+    women = table["group"] == "female"
+    mixed = np.where(women, other[0], table["answer"])
+    found = gap_change(table["truth"], table["answer"], mixed, *columns, n_resamples=2000)
+    alone = paired_speaker_bootstrap(
+        table["truth"][women], table["answer"][women], mixed[women], table["speaker"][women],
+        LABELS, "accuracy", 2000,
+    )  # fmt: skip
+    row = found.set_index("gap").loc["accuracy"]
+    assert row["change"] == pytest.approx(alone.estimate)
+    assert row["low"] == pytest.approx(alone.low, abs=0.03)
+    assert row["high"] == pytest.approx(alone.high, abs=0.03)
+    gone = gap_change(urdu()["truth"], urdu()["answer"], urdu()["truth"], urdu()["group"],
+                      urdu()["speaker"], LABELS, BETWEEN, n_resamples=20)  # fmt: skip
+    assert gone.set_index("gap")["change"].isna().sum() == 2  # angry, neutral
+
+
+def test_the_largest_of_many_gaps_is_seen_beside_what_luck_makes() -> None:
+    table = drawn(6, speakers=24)
+    table["group"] = [f"g{int(name[1:]) % 8}" for name in table["speaker"]]
+    columns = (table["truth"], table["answer"], table["group"], table["speaker"], LABELS)
+    luck = largest_gap(*columns, n_permutations=199)
+    assert luck.estimate > 0.1 and luck.by_luck > 0.1 and luck.p > 0.05
+    bad = table["group"] == "g3"
+    table["answer"] = table["truth"].where(~bad, "sad")
+    columns = (table["truth"], table["answer"], table["group"], table["speaker"], LABELS)
+    real = largest_gap(*columns, metric="accuracy", n_permutations=199)
+    assert real.lowest == "g3" and real.estimate == 0.75 and real.p <= 0.05
+    with pytest.raises(EvaluationError, match="each speaker in one"):
+        largest_gap(table["truth"], table["answer"], table["truth"], table["speaker"], LABELS)
+
+
+def test_what_is_no_pair_is_refused() -> None:
+    table = drawn(0)
+    for between in (("female", "other"), ("male", "male")):
+        with pytest.raises(EvaluationError, match="between must name two of the groups"):
+            of(table, between)
+    with pytest.raises(ValueError, match="n_permutations must be at least 99"):
+        of(table, n_permutations=5)
+    with pytest.raises(ValueError, match="level"):
+        of(table, level=1.0)
+    with pytest.raises(ValueError, match="metric must be one of"):
+        largest_gap(["sad"], ["sad"], ["a"], ["s"], LABELS, metric="f1")
