@@ -15,7 +15,7 @@ import pytest
 
 from lowser_lib.course import budget_sweep, budget_sweep_run, budget_sweep_summary, cli
 from lowser_lib.course.budget_sweep import BudgetSweepSettings
-from lowser_lib.course.budget_sweep_run import ARMS, ProbeConfig
+from lowser_lib.course.budget_sweep_run import ARMS, ProbeConfig, uar
 from lowser_lib.course.budget_sweep_speech import SpeechConfig, make_view, normalised
 from lowser_lib.course.profiles import FAST
 from lowser_lib.errors import ProfileError, RunError
@@ -180,6 +180,11 @@ def test_a_voice_is_taken_out_and_test_speakers_tell_nothing_of_the_rest() -> No
             np.testing.assert_allclose(known.std(axis=0), 1, atol=1e-5)
     # Six clips a speaker and a prior of four: most of a voice is gone, not all.
     assert np.ptp(means["speaker"].to_numpy()) < 0.7 * np.ptp(means["corpus"].to_numpy())
+
+
+def test_an_emotion_that_no_test_speaker_has_may_be_answered() -> None:
+    truth, predicted = np.array([1, 1, 2, 2]), np.array([1, 0, 2, 3])
+    assert uar(truth, predicted) == pytest.approx(0.5)
 
 
 def test_frames_are_averaged_and_the_last_may_be_of_fewer() -> None:
