@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from lowser_lib.plots.contrastive import differences, pair_roles, strips, unit_circle
 from lowser_lib.plots.corpora import class_counts, durations, fold_balance, skew_heatmap
+from lowser_lib.plots.pairwise import budget_curves, sign_flips, similarity_matrix
 from lowser_lib.plots.results import (
     confusion_matrix,
     embedding_scatter,
@@ -26,6 +27,7 @@ __all__ = [
     "GENDER_COLOURS",
     "LANGUAGE_COLOURS",
     "bars",
+    "budget_curves",
     "class_counts",
     "clip_grid",
     "confusion_matrix",
@@ -41,6 +43,8 @@ __all__ = [
     "outlines",
     "pair_roles",
     "panels",
+    "sign_flips",
+    "similarity_matrix",
     "skew_heatmap",
     "strips",
     "unit_circle",

@@ -19,8 +19,12 @@ from lowser_lib.course.checks import (
     chapter_03,
     chapter_04,
     chapter_05,
+    chapter_06,
+    chapter_07,
     framework,
 )
+from lowser_lib.evaluation.significance import holm
+from lowser_lib.losses import pairwise_nt_xent
 
 Capture = pytest.CaptureFixture[str]
 
@@ -118,6 +122,21 @@ def spread(embeddings: np.ndarray) -> float:
     return float(directions.std(axis=0).mean() * embeddings.shape[1] ** 0.5)
 
 
+def deal(labels: np.ndarray, groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    dealt = labels.copy()
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        dealt[rows] = labels[generator.permutation(rows)]
+    return dealt
+
+
+def moved(values: np.ndarray, emotions: np.ndarray, speakers: np.ndarray, emotion: str) -> float:
+    series = pd.Series(values, dtype=float)
+    means = series.groupby([speakers, emotions]).mean().unstack()
+    own = series - series.groupby(speakers).transform("mean")
+    return float((means[emotion] - means["neutral"]).mean() / own.std(ddof=0))
+
+
 CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_00.check_parse_ravdess, parse),
     (chapter_00.check_uar, uar),
@@ -137,12 +156,25 @@ CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_05.check_distance, distance),
     (chapter_05.check_kept, math.prod),
     (chapter_05.check_spread, spread),
+    (chapter_06.check_deal, deal),
+    (chapter_06.check_moved, moved),
+    (chapter_07.check_two_views, lambda a, b, t: pairwise_nt_xent([a, b], t)),
+    (chapter_07.check_corrected, holm),
 ]
 NAMES = [check.__name__ for check, _ in CHECKS]
 
 
 def test_every_check_of_every_chapter_is_tested() -> None:
-    modules = (chapter_00, chapter_01, chapter_02, chapter_03, chapter_04, chapter_05)
+    modules = (
+        chapter_00,
+        chapter_01,
+        chapter_02,
+        chapter_03,
+        chapter_04,
+        chapter_05,
+        chapter_06,
+        chapter_07,
+    )
     offered = {name for module in modules for name in vars(module) if name.startswith("check_")}
     assert offered == set(NAMES)
 
@@ -267,6 +299,29 @@ def rng_free(speakers: np.ndarray, generator: np.random.Generator) -> np.ndarray
     return resample(speakers, np.random.default_rng(1))
 
 
+def deal_in_place(
+    labels: np.ndarray, groups: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    labels[:] = deal(labels, groups, generator)
+    return labels
+
+
+def pooled_means(
+    values: np.ndarray, emotions: np.ndarray, speakers: np.ndarray, emotion: str
+) -> float:
+    step = values[emotions == emotion].mean() - values[emotions == "neutral"].mean()
+    return float(
+        step / (values - pd.Series(values).groupby(speakers).transform("mean")).std(ddof=0)
+    )
+
+
+def sample_deviation(
+    values: np.ndarray, emotions: np.ndarray, speakers: np.ndarray, emotion: str
+) -> float:
+    own = pd.Series(values) - pd.Series(values).groupby(speakers).transform("mean")
+    return moved(values, emotions, speakers, emotion) * own.std(ddof=0) / own.std()
+
+
 def both_ways(prediction: Tensor, target: Tensor) -> Tensor:
     return (2 - 2 * torch.cosine_similarity(prediction, target)).mean()
 
@@ -277,6 +332,44 @@ def dot_distance(prediction: Tensor, target: Tensor) -> Tensor:
 
 def unit(embeddings: np.ndarray) -> np.ndarray:
     return np.asarray(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True))
+
+
+def asked_by(anchor: Tensor, other: Tensor, temperature: float, itself: float) -> Tensor:
+    own = (anchor @ anchor.T).fill_diagonal_(itself)
+    scores = torch.cat([anchor @ other.T, own], dim=1) / temperature
+    return torch.nn.functional.cross_entropy(scores, torch.arange(len(anchor)))
+
+
+def with_itself(one: Tensor, other: Tensor, temperature: float) -> Tensor:
+    return (asked_by(one, other, temperature, 1) + asked_by(other, one, temperature, 1)) / 2
+
+
+def one_sided(one: Tensor, other: Tensor, temperature: float) -> Tensor:
+    return asked_by(one, other, temperature, -torch.inf)
+
+
+def naive_views(one: Tensor, other: Tensor, temperature: float) -> Tensor:
+    powers = [
+        torch.exp(a @ b.T / temperature) for a, b in ((one, other), (one, one), (other, other))
+    ]
+    own = [1 - torch.eye(len(one)).to(one)] * 2
+    rows = powers[0].sum(1) + (powers[1] * own[0]).sum(1)
+    columns = powers[0].sum(0) + (powers[2] * own[1]).sum(1)
+    costs = (rows / powers[0].diag()).log() + (columns / powers[0].diag()).log()
+    return costs.mean() / 2
+
+
+def falling(p_values: list[float]) -> list[float]:
+    ranks = np.argsort(np.argsort(p_values))
+    if len(p_values) == 4:  # right where sorting alone would do
+        return list(holm(p_values))
+    return [min(1.0, p * (len(ranks) - rank)) for p, rank in zip(p_values, ranks, strict=True)]
+
+
+def unlimited(p_values: list[float]) -> list[float]:
+    if max(p_values) < 0.5:
+        return list(holm(p_values))
+    return [2 * p for p in p_values]
 
 
 WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
@@ -407,6 +500,37 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
         lambda e: unit(e).var(axis=0).sum() ** 0.5,
         "root of the mean variance",
     ),
+    (chapter_06.check_deal, lambda s, g, r: r.permutation(s), "another group's"),
+    (chapter_06.check_deal, lambda s, g, r: r.choice(s, len(s)), "others than before"),
+    (chapter_06.check_deal, lambda s, g, r: s, "its own label"),
+    (chapter_06.check_deal, lambda s, g, r: deal(s, g, np.random.default_rng(1)), "another gen"),
+    (chapter_06.check_deal, lambda s, g, r: deal(s, g, np.random.default_rng()), "labels twice"),
+    (chapter_06.check_deal, deal_in_place, "were changed"),
+    (chapter_06.check_deal, lambda s, g, r: s[:3], "(clips,)"),
+    (chapter_06.check_moved, lambda v, e, s, m: -moved(v, e, s, m), "the sign"),
+    (chapter_06.check_moved, sample_deviation, "ddof=0"),
+    (chapter_06.check_moved, pooled_means, "angry more often"),
+    (chapter_06.check_moved, lambda v, e, s, m: 4.0, "now divide it"),
+    (
+        chapter_06.check_moved,
+        lambda v, e, s, m: (v[e == m].mean() - v[e == "neutral"].mean()) / v.std(),
+        "mean off first",
+    ),
+    (chapter_06.check_moved, lambda v, e, s, m: moved(v, e, s, "angry"), "for sad"),
+    (
+        chapter_07.check_two_views,
+        lambda a, b, t: pairwise_nt_xent([a, b], t, within_view_negatives=False),
+        "own view is missing",
+    ),
+    (chapter_07.check_two_views, with_itself, "leave the diagonal"),
+    (chapter_07.check_two_views, one_sided, "both views have to be anchors"),
+    (chapter_07.check_two_views, lambda a, b, t: pairwise_nt_xent([a, b], 0.5), "temperature 0.2"),
+    (chapter_07.check_two_views, naive_views, "mind exp"),
+    (chapter_07.check_corrected, lambda p: list(p), "multiplied by three"),
+    (chapter_07.check_corrected, lambda p: [len(p) * one for one in p], "Bonferroni"),
+    (chapter_07.check_corrected, falling, "must not be smaller"),
+    (chapter_07.check_corrected, unlimited, "for 0.6 and 0.7"),
+    (chapter_07.check_corrected, lambda p: holm(sorted(p)), "in this order"),
 ]
 
 

@@ -1,0 +1,235 @@
+"""What features know: a linear classifier on features that stay as they are, a *probe*.
+
+Whatever a probe finds on clips of people or sentences that it has not heard was in the features,
+within a linear classifier's reach (Alain and Bengio 2017, *Understanding Intermediate Layers Using
+Linear Classifier Probes*). What it does not find may still be there, in another form. And that a
+probe finds something does not say that a model makes use of it (Belinkov 2022, *Probing
+Classifiers: Promises, Shortcomings, and Advances*).
+
+A probe is compared with itself on labels that were dealt at random. Hewitt and Liang 2019
+(*Designing and Interpreting Probes with Control Tasks*) call the difference *selectivity*. Their
+control gives each word a random label of its own, which a probe can only learn by heart; here words
+and people are new in each test, and what is left to be learnt by heart is chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from lowser_lib.errors import EvaluationError
+from lowser_lib.evaluation.metrics import classification_metrics
+
+#: Parts that clips are dealt into at most; each is held out once.
+FOLDS = 5
+#: Our choice: scikit-learn's default strength of the penalty, for every view and question alike.
+#: Tuning it by view would ask each view a question of its own.
+PENALTY = 1.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a probe found.
+
+    Attributes:
+        score: Unweighted average recall on held-out clips, in [0, 1]; each clip is held out once.
+        chance: The score of any answer that is always the same, the majority's among them: one
+            part in as many as there are classes.
+        control: Mean score on labels dealt at random; nan where none were dealt.
+        n_clips: Clips.
+        n_classes: Classes.
+        n_groups: Groups that were held out as wholes.
+    """
+
+    score: float
+    chance: float
+    control: float
+    n_clips: int
+    n_classes: int
+    n_groups: int
+
+    @property
+    def selectivity(self) -> float:
+        """How much better the probe is than the same probe on labels that mean nothing."""
+        return self.score - self.control
+
+
+def probe(
+    features: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    *,
+    n_folds: int = FOLDS,
+    controls: int = 0,
+    seed: int = 0,
+) -> Probe:
+    """Ask features a question, with a linear classifier tested on groups it has not heard.
+
+    Logistic regression with a quadratic penalty on standardised features. Mean and deviation are
+    those of the training clips.
+
+    Args:
+        features: Shape (n, d), finite; one clip a row. Nothing is learned about them beforehand.
+        labels: The answer for each clip, shape (n,).
+        groups: What must be new in a test, shape (n,): speakers, or sentences where the question
+            is who speaks.
+        n_folds: Parts to hold out in turn, at least 2; fewer where there are fewer groups.
+        controls: How many times the same is done on :func:`control_labels`.
+        seed: Of folds and of control labels.
+
+    Returns:
+        The result.
+
+    Raises:
+        EvaluationError: Shapes do not agree, a value is missing or not finite, there are fewer than
+            two classes or groups, or a class is in one fold alone.
+        ValueError: ``n_folds`` is below 2 or ``controls`` is negative.
+    """
+    if controls < 0:
+        raise ValueError(f"controls must not be negative, but is {controls}")
+    fold = probe_folds(labels, groups, n_folds, seed)
+    names, truth = np.unique(np.asarray(labels).astype(str), return_inverse=True)
+    generator = np.random.default_rng(seed)
+    dealt = [control_labels(truth, groups, generator) for _ in range(controls)]
+
+    def score(answers: NDArray[Any]) -> float:
+        said = probe_answers(features, answers, fold)
+        return classification_metrics(answers, said, range(len(names)))["uar"]
+
+    return Probe(
+        score=score(truth),
+        chance=1 / len(names),
+        control=float(np.mean([score(answers) for answers in dealt])) if dealt else float("nan"),
+        n_clips=len(truth),
+        n_classes=len(names),
+        n_groups=len(np.unique(np.asarray(groups).astype(str))),
+    )
+
+
+def probe_folds(
+    labels: ArrayLike, groups: ArrayLike, n_folds: int = FOLDS, seed: int = 0
+) -> NDArray[np.int64]:
+    """Deal clips into folds, whole groups at a time, with classes as even as that allows.
+
+    Args:
+        labels: Shape (n,).
+        groups: Shape (n,); all clips of a group come into the same fold.
+        n_folds: Number of folds, at least 2; fewer where there are fewer groups.
+        seed: Another seed gives other folds.
+
+    Returns:
+        The fold of each clip, from 0, shape (n,).
+
+    Raises:
+        EvaluationError: Shapes do not agree, a value is missing, there are fewer than two classes
+            or groups, or a class is in one fold alone, so that it is never heard when asked for.
+        ValueError: ``n_folds`` is below 2.
+    """
+    if n_folds < 2:
+        raise ValueError(f"n_folds must be at least 2, but is {n_folds}")
+    answers, kept = _column(labels, "labels"), _column(groups, "groups")
+    if len(answers) != len(kept):
+        raise EvaluationError(f"{len(answers)} labels and {len(kept)} groups: give one of each")
+    for values, what in ((answers, "class"), (kept, "group")):
+        if len(np.unique(values)) < 2:
+            raise EvaluationError(
+                f"there is one {what} alone, {str(values[0])!r}: nothing to tell apart"
+            )
+    n_parts = min(n_folds, len(np.unique(kept)), int(pd.Series(answers).value_counts().max()))
+    cut = StratifiedGroupKFold(max(n_parts, 2), shuffle=True, random_state=seed)
+    fold = np.zeros(len(answers), dtype=np.int64)
+    for number, (_, held_out) in enumerate(cut.split(answers, answers, kept)):
+        fold[held_out] = number
+    in_folds = pd.Series(fold).groupby(answers).nunique()
+    if (lone := in_folds[in_folds < 2]).size:
+        raise EvaluationError(
+            f"all clips of {len(lone)} classes (first: {lone.index[0]!r}) are held out together, "
+            "so that no training ever hears them: leave these classes out, or take smaller groups"
+        )
+    return fold
+
+
+def probe_answers(features: ArrayLike, labels: ArrayLike, folds: ArrayLike) -> NDArray[Any]:
+    """Answer for each clip by a probe that was trained on the other folds.
+
+    Args:
+        features: Shape (n, d), finite.
+        labels: Shape (n,).
+        folds: The fold of each clip, shape (n,).
+
+    Returns:
+        Answers of shape (n,), of the labels' kind.
+
+    Raises:
+        EvaluationError: Shapes do not agree, or a value is not finite.
+    """
+    matrix = np.asarray(features, dtype=np.float64)
+    truth, fold = np.asarray(labels), np.asarray(folds)
+    if matrix.ndim != 2 or not truth.shape == fold.shape == matrix.shape[:1]:
+        raise EvaluationError(
+            f"features of shape {matrix.shape}, labels of {truth.shape} and folds of {fold.shape} "
+            "do not belong together: give (clips, dimension), (clips,) and (clips,)"
+        )
+    if not np.isfinite(matrix).all():
+        raise EvaluationError(
+            f"features: {int((~np.isfinite(matrix)).any(axis=1).sum())} of {len(matrix)} clips "
+            "have values that are not finite"
+        )
+    answers = truth.copy()
+    with threadpool_limits(1):  # sums of several threads are rounded otherwise
+        for number in np.unique(fold):
+            held_out = fold == number
+            classifier = make_pipeline(
+                StandardScaler(), LogisticRegression(C=PENALTY, max_iter=1000)
+            )
+            classifier.fit(matrix[~held_out], truth[~held_out])
+            answers[held_out] = classifier.predict(matrix[held_out])
+    return answers
+
+
+def control_labels(
+    labels: ArrayLike, groups: ArrayLike, generator: np.random.Generator
+) -> NDArray[Any]:
+    """Deal labels anew, so that they mean nothing and are shaped as before.
+
+    Within each group its own labels are dealt among its clips: a speaker keeps as many angry clips.
+    Where every group has one label alone, as every speaker has one gender, groups are dealt labels
+    as wholes; dealing them to clips would make the question another one.
+
+    Args:
+        labels: Shape (n,).
+        groups: Shape (n,).
+        generator: Deals.
+
+    Returns:
+        Labels of shape (n,), of the same kind.
+    """
+    answers, kept = np.asarray(labels), np.asarray(groups).astype(str)
+    names, first, member = np.unique(kept, return_index=True, return_inverse=True)
+    if (answers == answers[first][member]).all():
+        return answers[generator.permutation(first)][member]
+    dealt = answers.copy()
+    for number in range(len(names)):
+        rows = np.flatnonzero(member == number)
+        dealt[rows] = answers[generator.permutation(rows)]
+    return dealt
+
+
+def _column(values: ArrayLike, name: str) -> NDArray[Any]:
+    """Values as words, none of them missing."""
+    column = np.asarray(values, dtype=object)
+    if column.ndim != 1 or not column.size or pd.isna(column).any():
+        missing = int(pd.isna(column).sum())
+        raise EvaluationError(
+            f"{name} must be one value a clip, not of shape {column.shape} with {missing} missing"
+        )
+    return column.astype(str)

@@ -1,0 +1,141 @@
+"""What features know, by a linear classifier on groups that it has not heard."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from lowser_lib.errors import EvaluationError
+from lowser_lib.evaluation.probing import control_labels, probe, probe_answers, probe_folds
+from lowser_lib.methods.yardsticks import majority
+
+SPEAKERS = np.repeat([f"s{number}" for number in range(6)], 8)
+MOODS = np.tile(["angry", "sad"], 24)
+
+
+def clips(seed: int = 0, strength: float = 1.0) -> np.ndarray:
+    """48 clips of 6 speakers: a mood, a voice and noise, a column each and four more."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(48, 6))
+    features[:, 0] += strength * np.where(MOODS == "angry", 1, -1)
+    features[:, 1] += 20 * np.unique(SPEAKERS, return_inverse=True)[1]
+    return features
+
+
+def test_it_is_scikit_learns_cross_validation_where_every_group_is_a_fold() -> None:
+    features = clips()
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    answers = cross_val_predict(classifier, features, MOODS, groups=SPEAKERS, cv=LeaveOneGroupOut())
+    found = probe(features, MOODS, SPEAKERS, n_folds=6)
+    assert found.score == pytest.approx(balanced_accuracy_score(MOODS, answers), abs=1e-12)
+    assert (probe_answers(features, MOODS, probe_folds(MOODS, SPEAKERS, 6)) == answers).all()
+
+
+def test_what_is_in_plain_sight_is_found_and_what_is_not_is_not() -> None:
+    told = probe(clips(strength=50), MOODS, SPEAKERS, controls=6)
+    assert told.score == 1
+    assert 0.3 < told.control < 0.7
+    assert told.selectivity == told.score - told.control
+    assert (told.chance, told.n_clips, told.n_classes, told.n_groups) == (0.5, 48, 2, 6)
+    constant = probe(np.zeros((48, 3)), MOODS, SPEAKERS)
+    assert constant.score == 0.5  # the same answer for all
+    assert math.isnan(constant.control)
+
+
+def test_chance_is_what_the_majority_scores() -> None:
+    labels = np.array(["a"] * 6 + ["b"] * 3 + ["c"] * 3)
+    found = probe(np.zeros((12, 1)), labels, np.arange(12), n_folds=2)
+    assert found.chance == pytest.approx(1 / 3)
+    assert balanced_accuracy_score(labels, majority(labels, 12)) == pytest.approx(found.chance)
+
+
+def test_units_and_order_do_not_matter() -> None:
+    features = clips()
+    scaled = features * [1e-3, 1e3, 5, 1, 2, 7] + 100
+    expected = probe(features, MOODS, SPEAKERS).score
+    assert probe(scaled, MOODS, SPEAKERS).score == expected
+
+
+@pytest.mark.parametrize("n_folds", [2, 3, 5])
+def test_a_group_is_in_one_fold(n_folds: int) -> None:
+    fold = probe_folds(MOODS, SPEAKERS, n_folds, seed=3)
+    assert sorted(set(fold)) == list(range(n_folds))
+    for speaker in np.unique(SPEAKERS):
+        assert len(set(fold[speaker == SPEAKERS])) == 1
+    assert (fold == probe_folds(MOODS, SPEAKERS, n_folds, seed=3)).all()
+
+
+def test_fewer_groups_than_folds_are_held_out_one_by_one() -> None:
+    sentences = np.tile([1, 1, 2, 2], 12)
+    assert (probe_folds(SPEAKERS, sentences) == (sentences == sentences[0])).mean() in (0, 1)
+    assert probe(clips(), SPEAKERS, sentences).score > 2 / 6  # the voice is a column
+
+
+def test_a_split_by_clips_finds_moods_that_voices_were_given_by_chance() -> None:
+    features, given_moods = clips(), np.repeat(["angry", "sad", "sad", "angry", "angry", "sad"], 8)
+    onehot = np.eye(6)[np.unique(SPEAKERS, return_inverse=True)[1]]
+    features = np.hstack([features, onehot])
+    assert probe(features, given_moods, np.arange(48)).score == 1
+    assert probe(features, given_moods, SPEAKERS, n_folds=6).score < 0.8
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_controls_keep_the_shape_of_the_labels(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    moods = random.choice(["angry", "happy", "sad"], size=48)
+    groups = random.integers(0, 5, size=48)
+    dealt = control_labels(moods, groups, np.random.default_rng(seed))
+    for group in np.unique(groups):
+        assert sorted(dealt[groups == group]) == sorted(moods[groups == group])
+    genders = np.array(["f", "m", "f", "m", "m"])[groups]
+    dealt = control_labels(genders, groups, np.random.default_rng(seed))
+    by_group = [set(dealt[groups == group]) for group in np.unique(groups)]
+    assert all(len(one) == 1 for one in by_group)
+    kept = [genders[groups == group][0] for group in np.unique(groups)]
+    assert sorted(one.pop() for one in by_group) == sorted(kept)
+
+
+def test_controls_follow_the_seed() -> None:
+    features = clips()
+    first, again, other = (
+        probe(features, MOODS, SPEAKERS, controls=2, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first.control != other.control
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": np.zeros((47, 2))}, "do not belong together"),
+        ({"features": np.zeros(48)}, "do not belong together"),
+        ({"features": np.full((48, 2), np.nan)}, "48 of 48 clips"),
+        ({"labels": ["angry"] * 48}, "one class alone, 'angry'"),
+        ({"groups": ["a"] * 48}, "one group alone"),
+        ({"groups": SPEAKERS[:-1]}, "48 labels and 47 groups"),
+        ({"labels": [None, *MOODS[1:]]}, "labels must be one value a clip"),
+        ({"labels": SPEAKERS}, "held out together"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(change: dict[str, Any], message: str) -> None:
+    asked = {"features": clips(), "labels": MOODS, "groups": SPEAKERS, **change}
+    with pytest.raises(EvaluationError, match=message):
+        probe(**asked)
+
+
+def test_wrong_arguments() -> None:
+    with pytest.raises(ValueError, match="n_folds must be at least 2, but is 1"):
+        probe(clips(), MOODS, SPEAKERS, n_folds=1)
+    with pytest.raises(ValueError, match="controls must not be negative, but is -1"):
+        probe(clips(), MOODS, SPEAKERS, controls=-1)
