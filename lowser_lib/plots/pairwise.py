@@ -142,7 +142,7 @@ def _mark(ax: Axes, seen: pd.DataFrame, budgets: Sequence[int]) -> None:
     """Write each budget's mark above everything drawn there."""
     for budget, part in seen.groupby("budget"):
         texts = [str(mark) for mark in dict.fromkeys(part["mark"].dropna()) if mark]
-        top = float(np.nanmax(part[["estimate", "high"]].to_numpy(float))))
+        top = float(np.nanmax(part[["estimate", "high"]].to_numpy(float)))
         for text in texts:
             ax.annotate(
                 text, (budgets.index(budget), top), xytext=(0, 3), textcoords="offset points",
