@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,9 @@ from lowser_lib.sampling.pairs import PairLoader
 from lowser_lib.stages import adapt_to_speakers
 from lowser_lib.training import TrainingConfig, make_fabric
 
+#: Tiny products are slower on many threads than on one.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BASELINE = BaselineConfig(hidden=8, encoder_learning_rate=2e-3, head_epochs=3)
 CONFIG = TrainingConfig(epochs=4, batch_size=6, patience=None)
 BYOL = {"hidden": 12, "projection": 6, "learning_rate": 5e-3}
@@ -36,15 +38,6 @@ BYOL = {"hidden": 12, "projection": 6, "learning_rate": 5e-3}
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny products are slower on many threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -29,6 +29,9 @@ from lowser_lib.stages import Adapted, adapt_to_speakers, train_speaker_contrast
 from lowser_lib.training import TrainingConfig, make_fabric
 from lowser_lib.views.mel import log_mel
 
+#: Tiny products are slower on many threads than on one.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPEAKERS, CLIPS = 8, 6
 SMALL = SpeakerContrastiveConfig(
     speakers_per_batch=8, clips_per_speaker=2, projection=16, steps=9,
@@ -38,15 +41,6 @@ SMALL = SpeakerContrastiveConfig(
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny products are slower on many threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

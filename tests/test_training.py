@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -38,20 +38,14 @@ from lowser_lib.training import (
     warmup_cosine,
 )
 
+#: Tiny products are slower on many threads than on one.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 N_MELS = 5
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny products are slower on many threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
