@@ -3,7 +3,8 @@
 :mod:`~lowser_lib.evaluation.metrics` turns predictions into figures;
 :mod:`~lowser_lib.evaluation.intervals` says how far those figures would move with other speakers
 and other training seeds; :mod:`~lowser_lib.evaluation.collapse` looks for embeddings that have all
-become one.
+become one, :mod:`~lowser_lib.evaluation.probing` for what they know.
+:mod:`~lowser_lib.evaluation.fairness` and :mod:`~lowser_lib.evaluation.gaps` ask for whom it works.
 """
 
 from __future__ import annotations
