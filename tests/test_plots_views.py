@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 from lowser_lib.plots.style import colours_for
 from lowser_lib.plots.views import family_bars, layer_curves, probe_heatmaps
@@ -17,14 +18,17 @@ FAMILY = {"F0": "pitch", "jitter": "voice", "shimmer": "voice", "peaks": "timing
 def test_a_bar_a_feature_in_its_familys_colour(names: bool) -> None:
     values = pd.Series({"shimmer": -1.5, "F0": 2.0})
     (ax,) = family_bars(values, FAMILY, label="steps", title="t", names=names).axes
-    lengths = [bar.get_width() if names else bar.get_height() for bar in ax.patches]
+    bars = [bar for bar in ax.patches if isinstance(bar, Rectangle)]
+    lengths = [bar.get_width() if names else bar.get_height() for bar in bars]
     assert lengths == [-1.5, 2.0]
     colours = colours_for(FAMILY.values())
     assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [
         colours[one].lower() for one in ("voice", "pitch")
     ]
     # Families in the order of all features; those that are not drawn are not in the legend.
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["pitch", "voice"]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["pitch", "voice"]
     assert (ax.get_xlabel() if names else ax.get_ylabel()) == "steps"
     assert [label.get_text() for label in ax.get_yticklabels()][:2] == [
         "shimmer",
@@ -66,8 +70,8 @@ def test_layers_beside_levels() -> None:
     assert [line.get_label() for line in first.lines] == ["trained", "untrained", "mel", "guessing"]
     np.testing.assert_array_equal(first.lines[0].get_ydata(), [0.5, 0.6, 0.7])
     np.testing.assert_array_equal(second.lines[0].get_ydata(), [0.1, 0.2, 0.3])
-    assert second.lines[2].get_ydata()[0] == 0.9
-    assert second.lines[3].get_ydata()[0] == 0.04
+    assert np.asarray(second.lines[2].get_ydata())[0] == 0.9
+    assert np.asarray(second.lines[3].get_ydata())[0] == 0.04
     assert second.get_title(loc="left") == "speaker, people"
     assert len(figure.legends) == 1
     with pytest.raises(ValueError, match="must not be empty"):

@@ -72,7 +72,7 @@ SPEAKERS = ["a", "b", "a", "b", "a"]
 
 def test_without_a_prior_every_speaker_has_mean_0_and_deviation_1() -> None:
     rows = np.random.default_rng(0).normal(3, 2, (5, 7)) + np.arange(5)[:, None] % 2
-    found = np.stack(standardise_speakers(rows, SPEAKERS, [True] * 5, prior=0))
+    found = np.stack(standardise_speakers(list(rows), SPEAKERS, [True] * 5, prior=0))
     for speaker in "ab":
         own = found[[one == speaker for one in SPEAKERS]]
         np.testing.assert_allclose(own.mean(axis=0), 0, atol=1e-6)
@@ -83,7 +83,7 @@ def test_without_a_prior_every_speaker_has_mean_0_and_deviation_1() -> None:
 def test_an_endless_prior_is_everybodys_statistics_and_they_are_the_references() -> None:
     rows = np.random.default_rng(1).normal(size=(5, 7))
     reference = np.array([True, True, True, False, False])
-    found = np.stack(standardise_speakers(rows, SPEAKERS, reference, prior=np.inf))
+    found = np.stack(standardise_speakers(list(rows), SPEAKERS, reference, prior=np.inf))
     known = rows[reference]
     np.testing.assert_allclose(found, (rows - known.mean(0)) / known.std(0), rtol=1e-5, atol=1e-6)
 
@@ -91,7 +91,9 @@ def test_an_endless_prior_is_everybodys_statistics_and_they_are_the_references()
 def test_shrinkage_by_hand() -> None:
     # Speaker b: one clip of 4, and a prior of 1 clip: half its own mean and variance (4, 0), half
     # those of the reference clips 0 and 2 (1, 1).
-    found = standardise_speakers(np.array([[0.0], [2.0], [4.0]]), "aab", [1, 1, 0], prior=1)
+    found = standardise_speakers(
+        list(np.array([[0.0], [2.0], [4.0]])), "aab", [True, True, False], prior=1
+    )
     assert found[2] == pytest.approx((4 - 2.5) / np.sqrt(0.5))
 
 
@@ -104,15 +106,15 @@ def test_spectrograms_of_unequal_length_count_by_frames() -> None:
 
 
 def test_what_does_not_vary_is_zero() -> None:
-    found = standardise_speakers(np.full((3, 2), 7.0), "aab", [True] * 3)
+    found = standardise_speakers(list(np.full((3, 2), 7.0)), "aab", [True] * 3)
     np.testing.assert_array_equal(np.stack(found), 0)
 
 
 def test_speakers_are_refused_without_reference_or_with_other_numbers() -> None:
     rows = np.zeros((2, 3))
     with pytest.raises(AudioError, match="no reference clip"):
-        standardise_speakers(rows, "ab", [False, False])
+        standardise_speakers(list(rows), "ab", [False, False])
     with pytest.raises(ValueError, match="2 arrays, 1 speakers and 2 marks"):
-        standardise_speakers(rows, "a", [True, True])
+        standardise_speakers(list(rows), "a", [True, True])
     with pytest.raises(ValueError, match="prior must be at least 0, not -1"):
-        standardise_speakers(rows, "ab", [True, True], prior=-1)
+        standardise_speakers(list(rows), "ab", [True, True], prior=-1)
