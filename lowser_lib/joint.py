@@ -82,7 +82,7 @@ def train_byol(
         TrainingError: there are no clips on one side, or training diverges.
         CheckpointError: see :func:`lowser_lib.training.fit`.
         ValueError: ``seed`` is negative, nothing of the encoder would be trained, or the baseline's
-            settings ask for augmented clips.
+            settings ask for augmented clips or balanced groups.
     """
     if seed < 0:
         raise ValueError(f"seed must be at least 0, not {seed}")
@@ -97,6 +97,11 @@ def train_byol(
         raise ValueError(
             f"augmentations must be 'none', not {baseline.augmentations!r}: BYOL's labelled clips "
             "stay as they are; its views have settings of their own"
+        )
+    if baseline.balance_groups != "none":
+        raise ValueError(
+            f"balance_groups must be 'none', not {baseline.balance_groups!r}: BYOL's batches are "
+            "not balanced by group"
         )
     # The baseline's stream, and another one for what is BYOL's own.
     shared = torch.Generator().manual_seed(seed)

@@ -41,7 +41,7 @@ from lowser_lib.sampling import ClipLoader, LengthBucketSampler
 from lowser_lib.sampling.multiview import MultiViewDataset
 from lowser_lib.training import TrainingConfig, fit, make_fabric, one_thread
 
-#: Steps of the solver at most; a probe on a few hundred clips takes some ten.
+#: Steps of the solver at most.
 MOST_ITERATIONS = 1000
 #: Logit of a class without a clip.
 NEVER = -1e4

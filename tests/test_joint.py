@@ -280,6 +280,9 @@ def test_bad_input_is_refused() -> None:
         train(baseline=BaselineConfig(encoder_learning_rate=0))
     with pytest.raises(ValueError, match="augmentations must be 'none', not 'byol'"):
         train(baseline=BaselineConfig(augmentations="byol"))
+    for how in ("loss", "sampling"):
+        with pytest.raises(ValueError, match=f"balance_groups must be 'none', not '{how}'"):
+            train(baseline=BaselineConfig(balance_groups=how, balance_classes=False))
     empty = WaveformDataset([])
     for sides, name in (((empty, target()), "source"), ((source(), empty), "unlabelled")):
         with pytest.raises(TrainingError, match=f"{name} has no clip"):

@@ -7,7 +7,6 @@ from typing import Any
 from lowser_lib.course.profiles import Profile
 from lowser_lib.course.sweep_baseline import baseline_settings
 from lowser_lib.course.sweep_speech import Method, Run, Speech, Trained, collapse_of, macro_f1
-from lowser_lib.errors import ProfileError
 from lowser_lib.evaluation import collapse_figures
 from lowser_lib.joint import train_byol
 from lowser_lib.methods.byol import ByolConfig
@@ -21,10 +20,6 @@ def byol_settings(profile: Profile) -> dict[str, Any]:
 
 def train_joint(speech: Speech, run: Run) -> Trained:
     """Cross-entropy on English, and BYOL on English and on unlabelled speech of the target."""
-    if run.settings["baseline"].balance_groups != "none":
-        raise ProfileError(
-            "baseline.balance_groups is for the baseline and its second stage; BYOL has none yet"
-        )
     heard, _ = speech.voices(run.language, run.seed)
     train, validation, _ = speech.split(run.seed)
     model, history = train_byol(

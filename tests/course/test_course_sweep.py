@@ -204,7 +204,7 @@ def test_switches_for_groups_are_told_where_they_are_on(done: Path, tmp_path: Pa
     assert record.config["baseline"]["balance_groups"] == "loss"
     with pytest.raises(RunError, match="other settings"):
         run(settings(tmp_path, "speaker_contrastive", seeds=1, changes=QUICK))
-    with pytest.raises(ProfileError, match="BYOL has none yet"):
+    with pytest.raises(ValueError, match="balance_groups must be 'none', not 'sampling'"):
         run(settings(tmp_path, "byol", seeds=1, changes={"baseline.balance_groups": "sampling"}))
 
 
