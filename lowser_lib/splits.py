@@ -139,12 +139,14 @@ def skewed(
     """Draw clips so that one group has a given share of them, the same in every class.
 
     What a skew does is seen where nothing else changes: the number of clips and of each class is
-    the same whatever the share. Within a group's clips of a class, speakers take turns.
+    the same whatever the share. Within a group's clips of a class, speakers take turns. Unlabelled
+    speech, in which no row has an emotion, is drawn as one class.
 
     Args:
-        manifest: A manifest; rows without an emotion, or of gender ``unknown``, are never drawn.
+        manifest: A manifest; rows without an emotion beside labelled ones, or of gender
+            ``unknown``, are never drawn.
         share: The group's share, from 0 to 1.
-        total: Clips drawn, a multiple of four.
+        total: Clips drawn, a multiple of four where they are labelled.
         seed: Another seed draws others.
         column: The column that names the groups.
         value: The group; all others together have the rest.
@@ -158,9 +160,13 @@ def skewed(
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must lie in [0, 1], got {share}")
-    if total < len(EMOTIONS) or total % len(EMOTIONS):
-        raise ValueError(f"total must be a multiple of {len(EMOTIONS)} above 0, got {total}")
-    per_class = total // len(EMOTIONS)
+    emotion_of = manifest["emotion"].to_numpy(dtype=object)
+    if manifest["emotion"].isna().all():
+        emotion_of = np.full(len(manifest), NO_EMOTION, dtype=object)
+    classes = [NO_EMOTION] if NO_EMOTION in emotion_of else list(EMOTIONS)
+    if total < len(classes) or total % len(classes):
+        raise ValueError(f"total must be a multiple of {len(classes)} above 0, got {total}")
+    per_class = total // len(classes)
     wanted = {True: round(share * per_class)}
     wanted[False] = per_class - wanted[True]
     generator = np.random.default_rng(seed)
@@ -169,8 +175,8 @@ def skewed(
     speakers = manifest["speaker"].to_numpy(dtype=object)
     known = (manifest[column] != "unknown").to_numpy(dtype=bool)
     ours = (manifest[column] == value).to_numpy(dtype=bool)
-    for emotion in EMOTIONS:
-        of_class = known & (manifest["emotion"] == emotion).to_numpy(dtype=bool)
+    for emotion in classes:
+        of_class = known & (emotion_of == emotion)
         for group, count in wanted.items():
             rows = np.flatnonzero(of_class & (ours == group))
             if len(rows) < count:

@@ -333,6 +333,16 @@ def test_a_skew_changes_shares_and_nothing_else(share: float) -> None:
         assert said.max() == -(-len(part) // available)
 
 
+def test_unlabelled_speech_is_skewed_as_one_class() -> None:
+    silent = gendered().assign(emotion=pd.NA)
+    drawn = splits.skewed(silent, 0.8, 35, seed=1)
+    assert len(drawn) == 35 and (drawn["gender"] == "male").sum() == 28
+    assert drawn.groupby("speaker").size().max() <= -(-28 // 5)
+    partly = gendered()
+    partly.loc[partly.index % 7 == 0, "emotion"] = pd.NA
+    assert splits.skewed(partly, 0.5, 16, seed=1)["emotion"].notna().all()
+
+
 def test_a_skew_that_cannot_be_made_is_refused() -> None:
     table = gendered()
     other = splits.skewed(table, 0.5, 40, seed=2)

@@ -27,6 +27,8 @@ def _card(name: str, title: str, languages: tuple[str, ...], labelled: bool) -> 
     note = _WARNING
     if name == "synthetic_urdu":
         note += " Skewed to 86 % male clips, as the real URDU corpus is."
+    if name == "synthetic_urdu_balanced":
+        note += " As many women's clips as men's, in the same cells: to be skewed on purpose."
     return DataCard(
         name=name,
         title=f"SYNTHETIC {title}",
@@ -45,15 +47,21 @@ def _card(name: str, title: str, languages: tuple[str, ...], labelled: bool) -> 
 
 
 def synthetic_corpora() -> tuple[TableCorpus, ...]:
-    """Give the five synthetic corpora, four labelled and one not."""
+    """Give the six synthetic corpora, five labelled and one not."""
     labelled = [
         _card(f"synthetic_{name}", f"{name.capitalize()} with four emotions", (code,), True)
         for name, code in LANGUAGES.items()
     ]
+    balanced = _card(
+        "synthetic_urdu_balanced",
+        "Urdu with four emotions, other voices than in synthetic_urdu",
+        ("ur",),
+        True,
+    )
     voices = _card(
         "synthetic_voices",
         "unlabelled voices in four languages, in the role of Common Voice",
         tuple(sorted(LANGUAGES.values())),
         False,
     )
-    return tuple(TableCorpus(card) for card in (*labelled, voices))
+    return tuple(TableCorpus(card) for card in (*labelled, balanced, voices))

@@ -108,6 +108,10 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     sweep.add_argument("--set", action="extend", nargs="+", type=_change, default=[],
                        metavar="SETTING=VALUE", dest="changes",
                        help="such as contrastive.temperature=0.1; may be given again")  # fmt: skip
+    skew = sweep.add_argument_group("on skewed speech (synthetic Urdu), see chapter 08")
+    skew.add_argument("--male", type=float, metavar="SHARE", help="share of men, from 0 to 1")
+    skew.add_argument("--labels", default="ur", metavar="LL", help="language of the labels: ur "
+                      "(default), skewed too, or en, as it is")  # fmt: skip
     budgets = sweep.add_argument_group("pairwise alone")
     budgets.add_argument("--corpora", nargs="+", metavar="NAME", help="default: the profile's")
     budgets.add_argument("--views", nargs="+", metavar="VIEW", help="mel, egemaps, wav2vec2")
@@ -220,6 +224,7 @@ def _refresh(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     from lowser_lib.course import paths, profiles, sweep, sweep_summary
+    from lowser_lib.course.skewed_speech import Skew
 
     if options.method == "pairwise":
         return _sweep_budgets(options)
@@ -232,11 +237,12 @@ def _sweep(options: argparse.Namespace) -> int:
         languages=options.languages,
         jobs=options.jobs,
         changes=dict(options.changes),
+        skew=None if options.male is None else Skew(options.male, options.labels),
         name=options.name,
         progress=sys.stderr.isatty(),
     )
     done = sweep.run(settings)
-    baseline = sweep_summary.baseline_of(results, done)
+    baseline = sweep_summary.baseline_of(results, done, settings.named(sweep_summary.BASELINE))
     resamples = profiles.get(options.profile).resamples
     print(sweep_summary.text(done, baseline, resamples))
     return 0

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from lowser_lib.course import atomic, paths, profiles, provenance, records, sweep_methods
 from lowser_lib.course.profiles import Profile
 from lowser_lib.course.records import RunRecord
+from lowser_lib.course.skewed_speech import CORPORA, Skew, speech_of
 from lowser_lib.course.sweep_methods import Method, Run, Speech
 from lowser_lib.course.sweep_records import (
     FOLDER,
@@ -55,7 +56,8 @@ class SweepSettings:
         jobs: Runs at a time; None takes the profile's number. On a GPU runs take turns.
         changes: Settings that differ from the profile's, such as
             ``{"contrastive.temperature": 0.1}``; give such a sweep a name of its own.
-        name: Name of the sweep, and of its folder; None takes the method's.
+        skew: How the speech is skewed; None takes it as it is.
+        name: Name of the sweep, and of its folder; None takes the method's, and what the skew adds.
         progress: Show a bar of trainings on stderr.
     """
 
@@ -66,6 +68,7 @@ class SweepSettings:
     languages: Sequence[str] | None = None
     jobs: int | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    skew: Skew | None = None
     name: str | None = None
     progress: bool = False
 
@@ -81,7 +84,11 @@ class SweepSettings:
     @property
     def called(self) -> str:
         """The sweep's name."""
-        return self.name or self.method
+        return self.name or self.named(self.method)
+
+    def named(self, method: str) -> str:
+        """What the sweep of a method on this speech is called unless it is given a name."""
+        return method if self.skew is None else f"{method}-{self.skew.suffix}"
 
 
 class Task(NamedTuple):
@@ -130,9 +137,9 @@ def run(settings: SweepSettings, say: Callable[[str], None] = tqdm.write) -> lis
             before stay.
     """
     method, profile = sweep_methods.get(settings.method), profiles.get(settings.profile)
-    languages = _languages(profile, settings.languages)
+    languages = _languages(profile, settings.languages or (CORPORA if settings.skew else None))
     changed = change(method.settings(profile), settings.changes)
-    speech = sweep_methods.speech_of(profile, method.unlabelled)
+    speech = speech_of(profile, method.unlabelled, settings.skew)
     plans = {one: plan_of(method, speech, one, changed) for one in languages}
     place = (settings.results, profile.name, settings.called)
     done = {
@@ -168,7 +175,9 @@ def _trainings(
         languages = dict.fromkeys(language for task in tasks for language in task.languages)
         for table in (speech.source, *map(speech.target, languages)):
             speech.clips(table)
-    work = (joblib.delayed(_work)(method, speech.profile, task, gpu) for task in tasks)
+    work = (
+        joblib.delayed(_work)(method, speech.profile, settings.skew, task, gpu) for task in tasks
+    )
     with warnings.catch_warnings():
         # A process that has grown in a training is replaced by a new one: nothing is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
@@ -263,14 +272,14 @@ def _line(record: RunRecord) -> str:
     return f"[OK]   {record.name}  {record.seconds:.0f} s  macro-F1 by matching: {scores}"
 
 
-def _work(method: Method, profile: Profile, task: Task, gpu: bool) -> Tested:
+def _work(method: Method, profile: Profile, skew: Skew | None, task: Task, gpu: bool) -> Tested:
     """Train once and test, perhaps in a process of its own; with one thread, except on a GPU."""
     threads = torch.get_num_threads()
     if not gpu:
         torch.set_num_threads(1)
     begun = time.monotonic()
     try:
-        speech = sweep_methods.speech_of(profile, method.unlabelled)
+        speech = speech_of(profile, method.unlabelled, skew)
         trained = method.train(speech, task.run)
         metrics = {
             language: measure(speech, trained, task.run.seed, language)

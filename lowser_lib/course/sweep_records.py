@@ -61,7 +61,10 @@ def plan_of(method: Method, speech: Speech, language: str, settings: Mapping[str
         settings: The method's, data classes by name.
     """
     profile = speech.profile
-    heard = [*profile.sources, *(profile.unlabelled[language] if method.unlabelled else ())]
+    heard = [
+        *speech.labelled_corpora(),
+        *(profile.unlabelled[language] if method.unlabelled else ()),
+    ]
     config = {
         "encoder": profile.encoder,
         "encoder_sha256": fingerprint(speech.encoder),
@@ -71,6 +74,7 @@ def plan_of(method: Method, speech: Speech, language: str, settings: Mapping[str
         "folds": sweep_methods.FOLDS,
         "validation": sweep_methods.VALIDATION,
         "unheard": sweep_methods.UNHEARD if method.unlabelled else None,
+        **speech.settings,
         **settings,
     }
     hashes = {name: speech.loaded.hashes[name] for name in heard}
@@ -78,7 +82,7 @@ def plan_of(method: Method, speech: Speech, language: str, settings: Mapping[str
     parts = json.dumps([method.name, own, records.plain(config), hashes], sort_keys=True)
     training = f"{own}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
 
-    target = profile.targets[language]
+    target = speech.tested_corpus(language)
     config |= {
         "method": method.name,
         "language": language,

@@ -68,6 +68,19 @@ class Speech:
         self.source = self.loaded.source()
         self.encoder = WhisperEncoder.load(profile.encoder, download_root=paths.checkpoints())
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was done to the speech, for the record; here nothing."""
+        return {}
+
+    def labelled_corpora(self) -> tuple[str, ...]:
+        """Names of the corpora whose labels are learned from."""
+        return self.profile.sources
+
+    def tested_corpus(self, language: str) -> str:
+        """Name of the corpus of a target language that is tested on."""
+        return self.profile.targets[language]
+
     def split(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """English clips to learn from, to choose the epoch by, and held out; no speaker shared."""
         return split(self.source, seed)

@@ -35,17 +35,18 @@ BASELINE = "baseline"
 """The sweep that all others are compared with."""
 
 
-def baseline_of(results: Path, runs: Sequence[RunRecord]) -> list[RunRecord]:
+def baseline_of(results: Path, runs: Sequence[RunRecord], name: str = BASELINE) -> list[RunRecord]:
     """The baseline's records for the same languages and seeds, as far as there are any.
 
     Args:
         results: Folder for records.
         runs: Of a sweep.
+        name: Of the baseline's sweep, where it is another one: on skewed speech.
 
     Raises:
         RunError: A record is damaged.
     """
-    places = [(run.profile, BASELINE, run.config["language"], run.seed) for run in runs]
+    places = [(run.profile, name, run.config["language"], run.seed) for run in runs]
     return [read(results, *place) for place in places if record_path(results, *place).is_file()]
 
 

@@ -32,6 +32,7 @@ def test_registry_holds_every_corpus_of_the_course() -> None:
         "synthetic_urdu",
         "synthetic_german",
         "synthetic_bangla",
+        "synthetic_urdu_balanced",
         "synthetic_voices",
     }
     assert len(NAMES) == len(set(NAMES))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
+import soundfile
 
 Cell = str | tuple[str, Sequence[str]]
 
@@ -33,5 +36,32 @@ def write_notebook() -> Callable[[Path, Sequence[Cell]], Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook_of([*front, *cells]), str(path))
         return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_table() -> Callable[[Path, str, int, Sequence[str]], None]:
+    """Write a corpus in table format: each speaker says a sentence once for each label.
+
+    Speakers take turns at being women and men; each has a tone of their own.
+    """
+
+    def write(folder: Path, language: str, speakers: int, labels: Sequence[str]) -> None:
+        (folder / "audio").mkdir(parents=True)
+        random = np.random.default_rng(len(folder.name))
+        rows = []
+        for speaker in range(speakers):
+            for number, label in enumerate(labels):
+                path = f"audio/{speaker}_{number}.wav"
+                tone = np.sin(np.arange(9600) * (0.1 + 0.03 * speaker))
+                sound = 0.05 * random.standard_normal(9600) + 0.05 * (1 + number) * tone
+                soundfile.write(folder / path, sound, 16_000)
+                gender = ("female", "male")[speaker % 2]
+                rows.append((path, f"s{speaker}", gender, language, label, f"t{number}"))
+        with (folder / "corpus.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("path", "speaker", "gender", "language", "label", "text_id"))
+            writer.writerows(rows)
 
     return write

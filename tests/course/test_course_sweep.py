@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend.reduction import dumps
@@ -27,6 +25,7 @@ from lowser_lib.encoders.saving import load_encoder, save_encoder
 from lowser_lib.errors import ProfileError, RunError, TrainingError
 from lowser_lib.evaluation import classification_metrics, mean_interval
 
+WriteTable = Callable[[Path, str, int, tuple[str, ...]], None]
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 QUICK = {
     "contrastive.steps": 2,
@@ -36,35 +35,16 @@ QUICK = {
 }
 
 
-def write_corpus(folder: Path, language: str, speakers: int, labels: tuple[str, ...]) -> None:
-    """A corpus in table format: each speaker says a sentence once with each label."""
-    (folder / "audio").mkdir(parents=True)
-    random = np.random.default_rng(len(folder.name))
-    rows = []
-    for speaker in range(speakers):
-        for number, label in enumerate(labels):
-            path = f"audio/{speaker}_{number}.wav"
-            tone = np.sin(np.arange(9600) * (0.1 + 0.03 * speaker))
-            sound = 0.05 * random.standard_normal(9600) + 0.05 * (1 + number) * tone
-            soundfile.write(folder / path, sound, 16_000)
-            gender = ("female", "male")[speaker % 2]
-            rows.append((path, f"s{speaker}", gender, language, label, f"t{number}"))
-    with (folder / "corpus.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "speaker", "gender", "language", "label", "text_id"))
-        writer.writerows(rows)
-
-
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def ground(tmp_path_factory: pytest.TempPathFactory, write_table: WriteTable) -> Iterator[Path]:
     """A profile ``tiny`` of toy corpora and a tiny encoder, beside the real ones."""
     # Workers of another test know the environment of then, and would be taken again.
     get_reusable_executor().shutdown(wait=True)
     folder = tmp_path_factory.mktemp("sweep")
-    write_corpus(folder / "corpora" / "english", "en", 10, EMOTIONS)
+    write_table(folder / "corpora" / "english", "en", 10, EMOTIONS)
     for language in ("ur", "de"):
-        write_corpus(folder / "corpora" / f"target_{language}", language, 3, EMOTIONS)
-        write_corpus(folder / "corpora" / f"voices_{language}", language, 4, ("",) * 5)
+        write_table(folder / "corpora" / f"target_{language}", language, 3, EMOTIONS)
+        write_table(folder / "corpora" / f"voices_{language}", language, 4, ("",) * 5)
     encoder = WhisperEncoder.random(EncoderDimensions(80, 1500, 16, 2, 1), 0)
     save_encoder(encoder, folder / "tiny.pt")
     tiny = replace(

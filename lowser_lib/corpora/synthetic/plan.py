@@ -6,7 +6,8 @@ synthesis. A :class:`Batch` holds the clips of one speaker, in order: it is what
 Sizes (our choice) follow the corpora that they stand in for, at a scale that a laptop makes in half
 a minute. ``synthetic_urdu`` copies the skew of URDU (Latif et al. 2018): 18 men and 11 women, 86 %
 of the clips by men; unlike in URDU every emotion is spoken by both, so that it can be measured
-within each gender.
+within each gender. ``synthetic_urdu_balanced``, other voices as many women's as men's, is there to
+be skewed on purpose.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ CORPORA: dict[str, tuple[Part, ...]] = {
         # 70 of 502 clips by women: 13.9 %, with 17 or 18 in each emotion.
         Part("ur", {"female": 11, "male": 18}, {"female": 70 / 44, "male": 6}, "talk_show"),
     ),
+    "synthetic_urdu_balanced": (_even("ur", 48, 6, "talk_show"),),
     "synthetic_german": (_even("de", 20, 6, "room"),),
     "synthetic_bangla": (_even("bn", 20, 6, "telephone"),),
     "synthetic_voices": tuple(_even(language, 16, 17, "home") for language in LANGUAGES),
