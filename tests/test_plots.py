@@ -310,6 +310,13 @@ def test_groups_have_their_own_colours() -> None:
     assert list(colours_for(speakers).values()) == [*GROUP_COLOURS, *GROUP_COLOURS[:2]]
 
 
+def test_a_method_has_its_colour_wherever_it_stands() -> None:
+    found = colours_for(["BYOL, matched", "SVM", "baseline, as it is", "wav2vec"])
+    assert found["baseline, as it is"] == colours_for(["scratch", "baseline"])["baseline"]
+    assert found["BYOL, matched"] == colours_for(["BYOL"])["BYOL"]
+    assert len(set(found.values())) == 4
+
+
 @pytest.mark.parametrize(
     "colours",
     [plots.EMOTION_COLOURS, plots.GENDER_COLOURS, plots.LANGUAGE_COLOURS],

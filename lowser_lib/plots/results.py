@@ -17,7 +17,7 @@ from lowser_lib.plots.parts import draw_interval, heatmap, hollow_note, name_cel
 from lowser_lib.plots.style import HIGHLIGHT, colours_for, one_panel, panels, styled
 
 #: Letters of a panel's title that stand in one line beside three other panels.
-TITLE_WIDTH = 14
+TITLE_WIDTH = 12
 
 
 class TrainingHistory(Protocol):
@@ -88,6 +88,7 @@ def interval_plot(
             draw_interval(ax, row, level, colour)
         ax.set_title(textwrap.fill(corpus, TITLE_WIDTH))
         ax.grid(axis="x")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=3))
     axes[0, 0].set_yticks(range(len(methods)), methods)
     axes[0, 0].set_ylim(len(methods) - 0.1, -0.5)
     figure.supxlabel(metric + hollow_note(table), fontsize=9)

@@ -32,11 +32,19 @@ GENDER_COLOURS: Mapping[str, str] = MappingProxyType(
 LANGUAGE_COLOURS: Mapping[str, str] = MappingProxyType(
     {"en": "#332288", "ur": "#117733", "de": "#AA4499", "bn": "#88CCEE"}
 )
+METHOD_COLOURS: Mapping[str, str] = MappingProxyType({
+    "baseline": "#4477AA", "two stages": "#EE6677", "speaker-contrastive": "#EE6677",
+    "BYOL": "#228833",
+    "svm": "#777777", "untrained": "#CCBB44", "scratch": "#4477AA", "probe": "#AA3377",
+    "pairwise": "#66CCEE", "target": "#EE6677", "other": "#228833", "both": "#882255",
+})  # fmt: skip
+"""Of methods, and of the arms of a label budget; ``baseline, matched`` is the baseline's."""
+
 GROUP_COLOURS = (
     *("#4477AA", "#EE6677", "#228833", "#AA3377", "#66CCEE", "#CCBB44"),
     *("#332288", "#882255", "#44AA99", "#999933"),
 )
-"""For groups without a colour of their own (methods, speakers), in the order they appear."""
+"""For groups without a colour of their own (speakers, say), in the order they appear."""
 
 ABSENT = "#DDDDDD"
 """What has no label, is not known or is not there."""
@@ -178,7 +186,7 @@ def one_panel(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axe
 
 
 def colours_for(names: Iterable[Hashable]) -> dict[Hashable, str]:
-    """Give each name its colour: its own if it is an emotion, a gender or a language.
+    """Give each name its colour: its own if it is an emotion, a gender, a language or a method.
 
     Args:
         names: Names, repeated or not.
@@ -191,7 +199,11 @@ def colours_for(names: Iterable[Hashable]) -> dict[Hashable, str]:
     for known in (EMOTION_COLOURS, GENDER_COLOURS, LANGUAGE_COLOURS):
         if any(name in known for name in unique):
             return {name: known.get(str(name), ABSENT) for name in unique}
-    return {name: GROUP_COLOURS[i % len(GROUP_COLOURS)] for i, name in enumerate(unique)}
+    methods = {name: METHOD_COLOURS.get(str(name).split(",")[0]) for name in unique}
+    free = [colour for colour in GROUP_COLOURS if colour not in methods.values()]
+    others = [name for name, colour in methods.items() if colour is None]
+    turns = {name: free[i % len(free)] for i, name in enumerate(others)}
+    return {name: colour or turns[name] for name, colour in methods.items()}
 
 
 def text_colour(colour: str | tuple[float, float, float, float]) -> str:
