@@ -137,7 +137,7 @@ _BIAS = [
         measure="group_change",
         arguments={"language": "ur", "group": "female", "sign": -1},
         chapter="08",
-        heading="The gap",
+        heading="1 · The gap",
         command=_GENDERS,
     ),
     Claim(
@@ -149,7 +149,7 @@ _BIAS = [
         measure="group_change",
         arguments={"language": "ur", "group": "male", "sign": 1},
         chapter="08",
-        heading="The gap",
+        heading="1 · The gap",
         command=_GENDERS,
     ),
     Claim(
@@ -161,7 +161,7 @@ _BIAS = [
         measure="conditional_change",
         arguments={"language": "ur"},
         chapter="08",
-        heading="The gap",
+        heading="1 · The gap",
         command=_GENDERS,
     ),
     Claim(

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from lowser_lib.plots.contrastive import differences, pair_roles, strips, unit_circle
 from lowser_lib.plots.corpora import class_counts, durations, fold_balance, skew_heatmap
+from lowser_lib.plots.distance import over_distance
+from lowser_lib.plots.fairness import group_curves
 from lowser_lib.plots.pairwise import budget_curves, sign_flips, similarity_matrix
 from lowser_lib.plots.results import (
     confusion_matrix,
@@ -36,11 +38,13 @@ __all__ = [
     "embedding_scatter",
     "emotion_grid",
     "fold_balance",
+    "group_curves",
     "images",
     "interval_plot",
     "learning_curve",
     "lines",
     "outlines",
+    "over_distance",
     "pair_roles",
     "panels",
     "sign_flips",
