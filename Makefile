@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 BENCHMARKS := $(sort $(wildcard benchmarks/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course test nbval lab book notebooks bench lint lock clean
+.PHONY: help setup course test slow nbval lab book notebooks bench lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ course: $(PACKAGE_STAMP) ## run the chapters from raw audio on, offline, in the 
 
 test: $(PACKAGE_STAMP) ## all tests, and every notebook against its stored output
 	$(BIN)/python -m pytest --nbval tests notebooks
+
+slow: $(PACKAGE_STAMP) ## tests of minutes: chapters with the paper profile, made-up corpora
+	$(BIN)/python -m pytest -m slow
 
 nbval: $(PACKAGE_STAMP) ## the notebooks alone, as they stand, on one thread, without wide vectors
 	$(BIN)/python -m pytest --nbval notebooks

@@ -1,7 +1,7 @@
-"""Write the pages of the book that come from the library: the data cards and the model cards.
+"""Write the pages of the book that come from the library: data cards, model cards, the ledger.
 
 ``make book`` calls it. The pages are committed, so that they can be read without building, and
-``tests/test_book.py`` holds them equal to what the cards say now.
+``tests/test_book.py`` holds them equal to what cards and records say now.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lowser_lib import corpora
 from lowser_lib.corpora import DataCard
+from lowser_lib.course import ledger
 
 BOOK = Path(__file__).parent
 LIBRARY = BOOK.parent / "lowser_lib"
@@ -123,7 +124,12 @@ def models() -> str:
 def pages() -> dict[str, str]:
     """Write all pages; names of files in the book to their content."""
     cards = (corpora.get(name).card for name in corpora.names())
-    return {"data_cards.md": page(cards), "model_cards.md": models()}
+    project = BOOK.parent
+    return {
+        "data_cards.md": page(cards),
+        "model_cards.md": models(),
+        "ledger.md": ledger.text(project / "results", project / "notebooks"),
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -143,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             continue
         if check:
-            print(f"{file} is not what the cards say: run `make book`", file=sys.stderr)
+            print(f"{file} is not what cards and records say: run `make book`", file=sys.stderr)
             return 1
         file.write_text(text, encoding="utf-8")
     return 0

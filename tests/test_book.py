@@ -11,7 +11,6 @@ from collections import Counter
 from pathlib import Path
 
 import nbformat
-import pytest
 import yaml
 
 from lowser_lib import corpora
@@ -87,6 +86,11 @@ def test_data_cards_page_says_what_the_cards_say() -> None:
         assert f"### {name}\n" in text
 
 
+def test_the_ledger_is_that_of_the_records() -> None:
+    make_pages = runpy.run_path(str(BOOK / "make_pages.py"))
+    assert read("ledger.md") == make_pages["pages"]()["ledger.md"], "run `make book`"
+
+
 def test_model_cards_page_holds_the_cards_beside_the_weights() -> None:
     make_pages = runpy.run_path(str(BOOK / "make_pages.py"))
     text = make_pages["pages"]()["model_cards.md"]
@@ -104,7 +108,6 @@ def test_map_is_drawn_by_its_script(tmp_path: Path) -> None:
     assert drawn.stat().st_size > 20_000
 
 
-@pytest.mark.slow
 def test_book_builds_without_a_warning(tmp_path: Path) -> None:
     source = tmp_path / "book"
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns("_build", "notebooks"))

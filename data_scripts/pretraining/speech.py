@@ -11,7 +11,6 @@ The voices are eSpeak NG's English ones without those that speak in the course
 from __future__ import annotations
 
 import argparse
-import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,8 @@ import numpy as np
 import soxr
 
 from lowser_lib.corpora.synthetic.channel import SAMPLE_RATE, voice_quality
-from lowser_lib.corpora.synthetic.espeak import RATE_LIMITS, Synthesizer
+from lowser_lib.corpora.synthetic.espeak import RATE_LIMITS
+from lowser_lib.corpora.synthetic.phonemes import Reader
 from lowser_lib.corpora.synthetic.seeding import generator
 from lowser_lib.corpora.synthetic.voices import COURSE_VARIANTS
 from pretraining.corruption import corrupt
@@ -56,7 +56,6 @@ SPLITS = ("train", "unseen_voices", "unseen_words", "unseen_both")
 #: What an encoder is asked to tell about the manner of a clip; each of zero mean, unit variance.
 PROSODY = ("rate", "pitch", "pitch_range", "slope", "pause", "tilt", "breath", "shimmer")
 
-_IPA_WITH_TIES = 0x02
 _IGNORED = set("ˈˌː:_ \n-ʲ̩̪‍;‿")
 #: Symbols of eSpeak NG's English phonemes in IPA.
 SYMBOLS = tuple("abdefhijklmnoprstuvwxzæðŋɐɑɒɔəɚɛɜɡɪɫɬɹɾʃʊʌʍʒʔθᵻøyɵʉɨʁɕɣχβɲçqʎɯœɤɘɞ")
@@ -102,20 +101,6 @@ class Block:
                 prosody=stored["prosody"].astype(np.float32),
                 voice=str(stored["voice"]),
             )
-
-
-class Reader(Synthesizer):
-    """A synthesizer that also tells how it pronounces a text."""
-
-    def phonemes(self, text: str) -> str:
-        """Pronunciation of a text with the current voice, in IPA."""
-        function = self._library.espeak_TextToPhonemes
-        function.restype = ctypes.c_char_p
-        pointer = ctypes.c_char_p(text.encode())
-        spoken = []
-        while pointer.value:
-            spoken.append((function(ctypes.byref(pointer), 1, _IPA_WITH_TIES) or b"").decode())
-        return " ".join(spoken)
 
 
 def encode_phonemes(ipa: str) -> np.ndarray:

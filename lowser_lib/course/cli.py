@@ -26,9 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 something failed, 2 it could not be done, 130 interrupted.
     """
+    from lowser_lib.course import paths
+
     options = build_parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        with paths.trial(False):  # what counts is `--trial`, not what a shell has set
+            return int(options.command(options))
     except LowserError as error:
         print(f"lowser: {error}", file=sys.stderr)
         return 2
@@ -63,9 +66,14 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--profile", default="fast", metavar="P", help="fast (default), open or paper")
     run.add_argument("--chapters", nargs="+", metavar="NN", help="such as 03 04; default: all")
     run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/PROFILE")
-    run.add_argument("--results", type=Path, metavar="DIR", help="default: results")
+    run.add_argument("--results", type=Path, metavar="DIR", help="default: results; of a trial: "
+                     "OUTPUT/results")  # fmt: skip
     run.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
     run.add_argument("--resume", action="store_true", help="skip what succeeded before, unchanged")
+    run.add_argument("--trial", action="store_true", help="a few clips and steps: does it all run?")
+    run.add_argument(
+        "--encoder", metavar="E", help="of a trial: a name or file; default: profile's"
+    )
     run.set_defaults(command=_run)
 
 
@@ -97,7 +105,7 @@ def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sweep = commands.add_parser("sweep", help="run a method over seeds and languages")
-    methods = "baseline, speaker_contrastive, byol, pairwise"
+    methods = "baseline, speaker_contrastive, byol, pairwise, lexical"
     sweep.add_argument("method", metavar="METHOD", help=methods)
     sweep.add_argument("--profile", default="fast", metavar="P", help="fast (default), open, paper")
     sweep.add_argument("--seeds", type=_positive, default=5, metavar="N", help="default: 5")
@@ -112,7 +120,7 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     skew.add_argument("--male", type=float, metavar="SHARE", help="share of men, from 0 to 1")
     skew.add_argument("--labels", default="ur", metavar="LL", help="language of the labels: ur "
                       "(default), skewed too, or en, as it is")  # fmt: skip
-    budgets = sweep.add_argument_group("pairwise alone")
+    budgets = sweep.add_argument_group("pairwise alone (--corpora: lexical, too)")
     budgets.add_argument("--corpora", nargs="+", metavar="NAME", help="default: the profile's")
     budgets.add_argument("--views", nargs="+", metavar="VIEW", help="mel, egemaps, wav2vec2")
     budgets.add_argument("--budgets", nargs="+", type=_seed, metavar="K", help="labels a class; "
@@ -167,17 +175,23 @@ def _run(options: argparse.Namespace) -> int:
     from lowser_lib.course import paths, profiles, runner
 
     profiles.get(options.profile)  # a wrong name is told before anything else is looked for
+    if options.encoder and not options.trial:
+        raise LowserError("--encoder goes with --trial alone: a profile fixes its own encoder")
     project = paths.require_project_root()
+    name = f"{options.profile}-trial" if options.trial else options.profile
+    output = options.output or project / "runs" / name
     report = runner.run(
         runner.RunSettings(
             notebooks=project / "notebooks",
-            output=options.output or project / "runs" / options.profile,
-            results=options.results or project / "results",
+            output=output,
+            results=options.results or (output if options.trial else project) / "results",
             profile=options.profile,
             seed=options.seed,
             chapters=options.chapters,
             resume=options.resume,
             progress=sys.stderr.isatty(),
+            trial=options.trial,
+            encoder=options.encoder,
         )
     )
     return 1 if report.failed else 0
@@ -228,6 +242,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
     if options.method == "pairwise":
         return _sweep_budgets(options)
+    if options.method == "lexical":
+        return _sweep_leans(options)
     results = options.results or paths.results_root()
     settings = sweep.SweepSettings(
         method=options.method,
@@ -269,6 +285,25 @@ def _sweep_budgets(options: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     print(budget_sweep_summary.text(budget_sweep.run(settings)))
+    return 0
+
+
+def _sweep_leans(options: argparse.Namespace) -> int:
+    from lowser_lib.course import lexical_summary, lexical_sweep, paths
+
+    if options.languages or len(options.corpora or ()) > 1:
+        raise LowserError("lowser sweep lexical trains on one corpus: name it with --corpora")
+    settings = lexical_sweep.LexicalSweepSettings(
+        results=options.results or paths.results_root(),
+        profile=options.profile,
+        corpus=options.corpora[0] if options.corpora else None,
+        seeds=options.seeds,
+        jobs=options.jobs,
+        changes=dict(options.changes),
+        name=options.name or "lexical",
+        progress=sys.stderr.isatty(),
+    )
+    print(lexical_summary.text(lexical_sweep.run(settings)))
     return 0
 
 

@@ -2,13 +2,17 @@
 
 ``data.load(profile)`` gives one manifest over the profile's labelled corpora, the roots below
 which their files lie, what was left out, and a hash of each corpus for the run record.
+
+Some corpora do not know the speaker of a few clips (MSP-Podcast). No split could be sure to keep
+such a clip apart from its own speaker, so these are left out, and listed. A corpus that knows no
+speaker at all stays whole: it can still be tested on.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -20,6 +24,7 @@ from lowser_lib import corpora, manifest
 from lowser_lib.corpora.base import Exclusion
 from lowser_lib.course import atomic, paths, prepare
 from lowser_lib.course.frontend import watched
+from lowser_lib.course.prepare import Prepared
 from lowser_lib.course.profiles import Profile
 from lowser_lib.errors import ProfileError
 
@@ -153,7 +158,7 @@ def load(
     shown = watched() if progress is None else progress
     make(names, jobs=workers, progress=shown)
     bar = tqdm(names, desc="reading corpora", unit="corpus", leave=False, disable=not shown)
-    prepared = [prepare.prepare(name, jobs=workers) for name in bar]
+    prepared = [_of_known_speakers(prepare.prepare(name, jobs=workers)) for name in bar]
     return CourseData(
         manifest=manifest.combine(*(part.manifest for part in prepared)),
         roots=tuple(dict.fromkeys(part.root for part in prepared)),
@@ -161,6 +166,17 @@ def load(
         hashes={part.name: part.hash for part in prepared},
         profile=profile,
     )
+
+
+def _of_known_speakers(part: Prepared) -> Prepared:
+    """Leave out clips of unknown speakers, where other speakers of the corpus are known."""
+    unknown = manifest.speaker_unknown(part.manifest)
+    if not unknown.any() or unknown.all():
+        return part
+    reason = "the corpus knows its other speakers, not this one: no split by speaker would be sure"
+    left_out = [Exclusion(path, reason) for path in part.manifest.loc[unknown, "path"]]
+    known = part.manifest[~unknown].reset_index(drop=True)
+    return replace(part, manifest=known, exclusions=(*part.exclusions, *left_out))
 
 
 def make(names: Iterable[str], *, jobs: int = 2, progress: bool = False) -> None:

@@ -19,11 +19,20 @@ from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.course.ledger_figures import answers_of
 from lowser_lib.course.sweep_records import read_all
 from lowser_lib.evaluation import Interval, paired_speaker_bootstrap
+from lowser_lib.evaluation.checklist import BETWEEN
 from lowser_lib.evaluation.fairness import by_group
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change, gaps
 
-BETWEEN = ("female", "male")
-"""Every gap of the course is women less men."""
+__all__ = [
+    "BETWEEN",
+    "AnswersByGender",
+    "Outcome",
+    "answers_by_gender",
+    "conditional_change",
+    "conditional_gap",
+    "outcome",
+    "share_curves",
+]
 
 DEALS = 99
 """Deals of a permutation test whose p nobody looks at: the fewest that there may be."""

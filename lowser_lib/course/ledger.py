@@ -267,20 +267,24 @@ def _row(entry: Entry, links: Mapping[tuple[str, str], str]) -> str:
     claim = entry.claim
     where = links.get((claim.chapter, slug(claim.heading))) or links.get((claim.chapter, ""))
     place = entry.profile if entry.figure is None else f"{entry.profile}, {entry.figure.corpus}"
-    ours, verdict = _ours(entry), entry.verdict
+    figure, verdict = ours(entry), entry.verdict
     if verdict == MISSING:
-        ours = f"not measured yet; run: `{entry.command}`"
+        figure = f"not measured yet; run: `{entry.command}`"
     if entry.remark:
         verdict += f": {entry.remark}"
     cells = (
-        f"{claim.says} ({claim.reading})", claim.figure, place, ours, verdict,
+        f"{claim.says} ({claim.reading})", claim.figure, place, figure, verdict,
         where or f"chapter {claim.chapter}, to come",
     )  # fmt: skip
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _ours(entry: Entry) -> str:
-    """Our figure in words: a level as it is, a difference in points."""
+def ours(entry: Entry) -> str:
+    """Our figure in words: a level as it is, a difference in points.
+
+    Args:
+        entry: A claim in one profile, on one corpus.
+    """
     figure = entry.figure
     if figure is None:
         return "—"

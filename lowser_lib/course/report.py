@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,14 @@ class Report:
         seed: The notebooks' ``SEED``.
         chapters: Results in chapter order.
         schema: Layout version.
+        trial: Whether it was a trial, with a few clips and steps: its metrics mean nothing.
     """
 
     profile: str
     seed: int
     chapters: tuple[ChapterResult, ...] = ()
     schema: int = SCHEMA
+    trial: bool = False
 
     @property
     def failed(self) -> tuple[ChapterResult, ...]:
@@ -100,7 +102,7 @@ class Report:
     def of(self, results: Iterable[ChapterResult]) -> Report:
         """This report with other results, sorted by chapter."""
         chapters = tuple(sorted(results, key=lambda result: result.chapter))
-        return Report(self.profile, self.seed, chapters, self.schema)
+        return replace(self, chapters=chapters)
 
     def save(self, path: Path) -> None:
         """Write the report, whole or not at all.
@@ -131,7 +133,8 @@ def load(path: Path) -> Report:
         for entry in content["chapters"]:
             failure = entry.pop("failure")
             chapters.append(ChapterResult(**entry, failure=Failure(**failure) if failure else None))
-        return Report(content["profile"], content["seed"], tuple(chapters))
+        trial = bool(content.get("trial", False))
+        return Report(content["profile"], content["seed"], tuple(chapters), trial=trial)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path} cannot be read ({error}); run again without --resume to make it anew"

@@ -3,6 +3,11 @@
 A chapter that fails is named with its cell and error, its partial notebook stays in the output
 folder, and the next chapter runs. Records go to ``results/`` only from chapters that ran to their
 end.
+
+A trial run (``trial=True``) goes through the same cells with a few clips and steps, to see within
+minutes that corpora, encoder and machine are fit for the run that takes days. What it measures
+means nothing: its records carry the profile ``NAME-trial``, which nothing reads, and are refused in
+the checkout's ``results/``.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lowser_lib.course import profiles, records, report
+from lowser_lib.course import paths, profiles, records, report
 from lowser_lib.course.chapters import Chapter, find_chapters, read_notebook, source_hash, title
 from lowser_lib.course.provenance import git_commit, versions
 from lowser_lib.course.report import ChapterResult, Failure, Report
@@ -36,6 +41,8 @@ class RunSettings:
         chapters: Chapter numbers; None runs all.
         resume: Keep the successes of an earlier run of the same source, profile and seed.
         progress: Show progress bars on stderr.
+        trial: Cut the profile down to a few clips and steps.
+        encoder: Name or file of the encoder of a trial; None takes the profile's.
     """
 
     notebooks: Path
@@ -46,16 +53,25 @@ class RunSettings:
     chapters: Sequence[str] | None = None
     resume: bool = False
     progress: bool = True
+    trial: bool = False
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes."""
+        """Refuse a seed that no generator takes, and another encoder where results count."""
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
+        if self.encoder is not None and not self.trial:
+            raise ValueError(f"encoder={self.encoder!r} needs trial=True: a profile fixes its own")
 
     @property
     def report_path(self) -> Path:
         """Where the report lies."""
         return self.output / "report.json"
+
+    @property
+    def recorded_as(self) -> str:
+        """The profile's name in run records; that of a trial is one that nothing reads."""
+        return f"{self.profile}-trial" if self.trial else self.profile
 
 
 def run(settings: RunSettings, say: Callable[[str], None] = tqdm.write) -> Report:
@@ -70,14 +86,34 @@ def run(settings: RunSettings, say: Callable[[str], None] = tqdm.write) -> Repor
 
     Raises:
         ProfileError: The profile is unknown.
-        RunError: A chapter number is unknown, or the report or a record cannot be written.
+        RunError: A chapter number is unknown, the report or a record cannot be written, or a trial
+            is to write into the checkout's ``results/``.
     """
     profiles.get(settings.profile)
+    _keep_apart(settings)
+    with paths.trial(settings.trial, settings.encoder):
+        return _run(settings, say)
+
+
+def _keep_apart(settings: RunSettings) -> None:
+    """Refuse a trial's records among those that count."""
+    project = paths.project_root()
+    if not settings.trial or project is None:
+        return
+    kept, wanted = (project / "results").resolve(), settings.results.resolve()
+    if wanted == kept or kept in wanted.parents:
+        raise RunError(
+            f"a trial measures nothing and may not write into {kept}; give another --results"
+        )
+
+
+def _run(settings: RunSettings, say: Callable[[str], None]) -> Report:
+    """Run the chapters of settings that have been looked at."""
     chapters = find_chapters(settings.notebooks, settings.chapters)
     earlier = _earlier(settings, say)
     current = earlier
     commit = git_commit(settings.notebooks)
-    bar = tqdm(chapters, unit="chapter", desc=f"profile {settings.profile}",
+    bar = tqdm(chapters, unit="chapter", desc=f"profile {settings.recorded_as}",
                disable=not settings.progress)  # fmt: skip
     for chapter in bar:
         bar.set_postfix_str(chapter.path.stem)
@@ -207,7 +243,7 @@ def _record(
         schema=records.SCHEMA,
         chapter=chapter.number,
         name=payload.name,
-        profile=settings.profile,
+        profile=settings.recorded_as,
         seed=settings.seed,
         metrics=payload.metrics,
         config=payload.config,
@@ -222,7 +258,7 @@ def _record(
 
 def _earlier(settings: RunSettings, say: Callable[[str], None]) -> Report:
     """The report to go on from: an earlier one of the same profile and seed, or an empty one."""
-    fresh = Report(settings.profile, settings.seed)
+    fresh = Report(settings.profile, settings.seed, trial=settings.trial)
     if not settings.resume or not settings.report_path.is_file():
         return fresh
     try:
@@ -230,8 +266,7 @@ def _earlier(settings: RunSettings, say: Callable[[str], None]) -> Report:
     except RunError as error:
         say(f"starting anew: {error}")
         return fresh
-    same = (earlier.profile, earlier.seed) == (settings.profile, settings.seed)
-    return earlier if same else fresh
+    return earlier if earlier.of(()) == fresh else fresh
 
 
 def _kept(result: ChapterResult | None, source: str, settings: RunSettings) -> ChapterResult | None:
@@ -240,7 +275,7 @@ def _kept(result: ChapterResult | None, source: str, settings: RunSettings) -> C
         return None
     if not (settings.output / result.notebook).is_file():
         return None
-    folder = settings.results / settings.profile
+    folder = settings.results / settings.recorded_as
     if not all((folder / f"{result.chapter}-{name}.json").is_file() for name in result.metrics):
         return None
     return replace(result, resumed=True)

@@ -137,7 +137,8 @@ def run(settings: SweepSettings, say: Callable[[str], None] = tqdm.write) -> lis
             before stay.
     """
     method, profile = sweep_methods.get(settings.method), profiles.get(settings.profile)
-    languages = _languages(profile, settings.languages or (CORPORA if settings.skew else None))
+    chosen = settings.languages or (list(CORPORA) if settings.skew else None)
+    languages = _languages(profile, chosen)
     changed = change(method.settings(profile), settings.changes)
     speech = speech_of(profile, method.unlabelled, settings.skew)
     plans = {one: plan_of(method, speech, one, changed) for one in languages}

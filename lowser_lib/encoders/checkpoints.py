@@ -116,19 +116,23 @@ PUBLISHED_DIMENSIONS: Mapping[str, EncoderDimensions] = {
 
 
 def dimensions_of(name: str) -> EncoderDimensions:
-    """The shape of a named encoder, without its weights.
+    """The shape of an encoder, without its weights.
 
     Args:
-        name: ``"nano"`` or an OpenAI name such as ``"small.en"``.
+        name: ``"nano"``, an OpenAI name such as ``"small.en"``, or a checkpoint file in OpenAI's
+            format.
 
     Raises:
-        ValueError: the name is not known.
+        CheckpointError: the file is damaged or of another format.
+        ValueError: the name is not known, and there is no such file.
     """
     if name == "nano":
         return read_nano().dimensions
     try:
         return PUBLISHED_DIMENSIONS[name.removesuffix(".en")]
     except KeyError:
+        if Path(name).is_file():
+            return read_openai(Path(name), name).dimensions
         raise ValueError(f"unknown encoder {name!r}; known: {', '.join(known_names())}") from None
 
 

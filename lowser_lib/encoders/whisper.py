@@ -140,14 +140,15 @@ class WhisperEncoder(nn.Module):
         """Build an encoder with random weights: the yardstick of pre-training.
 
         Args:
-            dimensions: the shape, or the name of an encoder that has it (``"small.en"``).
+            dimensions: the shape, or the name or file of an encoder that has it (``"small.en"``).
             seed: fixes the weights; no other source of randomness is read or changed.
             freeze: parts that shall not be trained; see :class:`WhisperEncoder`.
 
         Raises:
+            CheckpointError: the file is damaged or of another format.
             ValueError: the name, or a part to freeze, is not known.
         """
-        shape = f"{dimensions} shape" if isinstance(dimensions, str) else "own shape"
+        shape = f"{Path(dimensions).name} shape" if isinstance(dimensions, str) else "own shape"
         if isinstance(dimensions, str):
             dimensions = checkpoints.dimensions_of(dimensions)
         audio_encoder = weights.unset_encoder(dimensions)

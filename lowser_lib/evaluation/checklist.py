@@ -18,6 +18,7 @@ from lowser_lib.manifest import skew_table
 from lowser_lib.splits import speaker_folds
 
 BETWEEN = ("female", "male")
+"""Every gap of the course is women less men."""
 
 
 def mix_bound(mix: pd.DataFrame, between: tuple[str, str] = BETWEEN) -> float:

@@ -61,6 +61,27 @@ def test_errors_are_a_message_and_status_2(
     assert "Traceback" not in captured.err
 
 
+def test_a_trial_writes_nothing_among_the_results(
+    own_corpus: Path, capsys: Capture, tmp_path: Path
+) -> None:
+    assert cli.main(["run", "--encoder", "nano"]) == 2
+    assert "--trial" in capsys.readouterr().err
+    inside = paths.results_root() / "somewhere"
+    output = str(tmp_path / "out")
+    assert cli.main(["run", "--trial", "--output", output, "--results", str(inside)]) == 2
+    assert "a trial measures nothing" in capsys.readouterr().err
+    assert not inside.exists()
+
+
+def test_a_shell_cannot_make_a_sweep_a_trial(
+    own_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOWSER_TRIAL", "1")
+    monkeypatch.setattr(cli, "_sweep", lambda options: int(paths.is_trial()))
+    assert cli.main(["sweep", "baseline"]) == 0
+    assert paths.is_trial()
+
+
 @pytest.mark.parametrize("seed", ["-1", "x"])
 def test_bad_seeds_are_refused(seed: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -69,6 +69,21 @@ def test_own_corpus_loads_and_bad_files_are_listed(mine: Path) -> None:
     assert len(speech.corpus("table:mine")) == 17
 
 
+def test_clips_of_unknown_speakers_are_left_out_where_others_are_known(mine: Path) -> None:
+    table = mine / "corpus.csv"
+    known = table.read_text(encoding="utf-8")
+    table.write_text(known.replace(",s3,", ",unknown,"), encoding="utf-8")
+    speech = data.load(["table:mine"], progress=False)
+    assert set(speech.manifest["speaker"]) == {"mine/s0", "mine/s1", "mine/s2"}
+    left_out = speech.left_out()
+    assert list(left_out["path"]) == [f"mine/audio/3_{number}.wav" for number in range(5)]
+    assert left_out["reason"].str.contains("not this one").all()
+    for speaker in ("s0", "s1", "s2", "s3"):
+        known = known.replace(f",{speaker},", ",unknown,")
+    table.write_text(known, encoding="utf-8")
+    assert len(data.load(["table:mine"], progress=False).manifest) == 20  # fit to be tested on
+
+
 def test_second_load_takes_what_was_kept(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = data.load(["table:mine"], progress=False)
     calls = count_reads(monkeypatch)

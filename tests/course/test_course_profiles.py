@@ -44,6 +44,22 @@ def test_unknown_profile_lists_the_known() -> None:
         profiles.get("quick")
 
 
+@pytest.mark.parametrize("name", ["fast", "open", "paper"])
+def test_a_trial_is_the_same_profile_but_small(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = profiles.get(name)
+    monkeypatch.setenv("LOWSER_TRIAL", "1")
+    small = profiles.get(name)
+    assert "trial" in small.title
+    assert (small.name, small.corpora, small.encoder) == (name, profile.corpora, profile.encoder)
+    assert small.precision == profile.precision
+    assert (len(small.seeds), small.epochs, small.folds) == (1, 1, 2)
+    assert small.max_source_clips is not None
+    monkeypatch.setenv("LOWSER_TRIAL_ENCODER", "mine.pt")
+    assert profiles.get(name).encoder == "mine.pt"
+    monkeypatch.setenv("LOWSER_TRIAL", "")
+    assert profiles.get(name) == profile
+
+
 def test_seeds_of_different_runs_are_disjoint() -> None:
     profile = profiles.get("open")
     assert profile.seeds_from(0) == profile.seeds

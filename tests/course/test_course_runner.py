@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from lowser_lib.course import provenance, report, runner
+from lowser_lib.course import paths, provenance, report, runner
 from lowser_lib.course.chapters import find_chapters, source_hash, title
 from lowser_lib.course.records import load_record
 from lowser_lib.errors import ProfileError, RunError
@@ -96,6 +96,46 @@ def test_run_reports_records_fails_and_resumes(
     assert [result.resumed for result in again.chapters] == [False, True]
     assert "kept from an earlier run" in lines[1]
     assert again.chapters[1].metrics == done.metrics
+
+
+TRYING = """\
+from lowser_lib.course import profiles
+from lowser_lib.course.records import record
+
+profile = profiles.get(PROFILE)
+record("tried", {"epochs": profile.epochs, "encoder": profile.encoder}, {})
+"""
+
+
+def test_a_trial_is_cut_down_and_its_records_lie_apart(
+    settings: runner.RunSettings, write_notebook: Write
+) -> None:
+    write_notebook(settings.notebooks / "02_tries.ipynb", [TRYING])
+    trying = change(settings, chapters=["2"], trial=True, encoder="nano", profile="paper")
+    found = runner.run(trying, say=lambda line: None)
+    assert not found.failed
+    assert found.trial
+    assert report.load(settings.report_path) == found
+    assert [file.parent.name for file in settings.results.rglob("*.json")] == ["paper-trial"]
+    record = load_record(settings.results, "paper-trial", "02-tried")
+    assert record.metrics == {"epochs": 1, "encoder": "nano"}
+    assert record.profile == "paper-trial"
+
+    # The run that counts takes nothing over from it.
+    assert runner._earlier(change(trying, resume=True), lambda line: None) == found
+    counting = change(trying, trial=False, encoder=None, resume=True)
+    assert runner._earlier(counting, lambda line: None).chapters == ()
+    again = runner.run(counting, say=lambda line: None)
+    assert not again.chapters[0].resumed
+    assert load_record(settings.results, "paper", "02-tried").metrics["encoder"] == "small.en"
+
+
+def test_a_trial_is_refused_where_results_count(settings: runner.RunSettings) -> None:
+    for folder in (paths.results_root(), paths.results_root() / "deeper"):
+        with pytest.raises(RunError, match="a trial measures nothing"):
+            runner.run(change(settings, trial=True, results=folder))
+    with pytest.raises(ValueError, match="needs trial=True"):
+        change(settings, encoder="nano")
 
 
 def test_resume_runs_again_what_changed(settings: runner.RunSettings) -> None:

@@ -144,7 +144,6 @@ def test_the_adapted_encoder_stays_and_states_of_runs_go(done: Path, ground: Pat
     assert notes["batch"][:2] == [4, 2]
 
 
-@pytest.mark.slow  # each of two processes loads torch
 def test_workers_and_turns_give_the_same(done: Path, ground: Path) -> None:
     side_by_side, _ = run(settings(ground / "parallel", languages=["ur", "de"], jobs=2))
     for record in side_by_side:

@@ -21,6 +21,8 @@ from lowser_lib.course.checks import (
     chapter_05,
     chapter_06,
     chapter_07,
+    chapter_08,
+    chapter_09,
     framework,
 )
 from lowser_lib.evaluation.significance import holm
@@ -137,6 +139,33 @@ def moved(values: np.ndarray, emotions: np.ndarray, speakers: np.ndarray, emotio
     return float((means[emotion] - means["neutral"]).mean() / own.std(ddof=0))
 
 
+def apart(
+    shares: np.ndarray, recalls: np.ndarray, others: np.ndarray, their_recalls: np.ndarray
+) -> tuple[float, float]:
+    mix, said = float((shares - others) @ their_recalls), shares > 0
+    return mix, float(shares[said] @ (recalls - their_recalls)[said])
+
+
+def within(
+    recalls: np.ndarray, others: np.ndarray, clips: np.ndarray, their_clips: np.ndarray, least: int
+) -> float:
+    enough = np.minimum(clips, their_clips) >= least
+    return float(np.mean((recalls - others)[enough])) if enough.any() else math.nan
+
+
+def cell_weights(cells: np.ndarray) -> np.ndarray:
+    counts = pd.Series(cells).groupby(cells).transform("size").to_numpy()
+    return len(cells) / (len(np.unique(cells)) * counts)
+
+
+def own_share(lean: float, own: int, sentences: int) -> float:
+    return lean + (1 - lean) * own / sentences
+
+
+def smallest_p(points: int, tests: int) -> float:
+    return min(1.0, tests / math.factorial(points))
+
+
 CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_00.check_parse_ravdess, parse),
     (chapter_00.check_uar, uar),
@@ -160,6 +189,11 @@ CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_06.check_moved, moved),
     (chapter_07.check_two_views, lambda a, b, t: pairwise_nt_xent([a, b], t)),
     (chapter_07.check_corrected, holm),
+    (chapter_08.check_apart, apart),
+    (chapter_08.check_within, within),
+    (chapter_08.check_weights, cell_weights),
+    (chapter_09.check_own_share, own_share),
+    (chapter_09.check_smallest_p, smallest_p),
 ]
 NAMES = [check.__name__ for check, _ in CHECKS]
 
@@ -174,6 +208,8 @@ def test_every_check_of_every_chapter_is_tested() -> None:
         chapter_05,
         chapter_06,
         chapter_07,
+        chapter_08,
+        chapter_09,
     )
     offered = {name for module in modules for name in vars(module) if name.startswith("check_")}
     assert offered == set(NAMES)
@@ -372,6 +408,38 @@ def unlimited(p_values: list[float]) -> list[float]:
     return [2 * p for p in p_values]
 
 
+def swapped_parts(s: np.ndarray, r: np.ndarray, t: np.ndarray, q: np.ndarray) -> Any:
+    return ((s - t) * r).sum(), (t * (r - q)).sum()
+
+
+def nan_parts(s: np.ndarray, r: np.ndarray, t: np.ndarray, q: np.ndarray) -> Any:
+    return ((s - t) * q).sum(), (s * (r - q)).sum()
+
+
+def one_gap(s: np.ndarray, r: np.ndarray, t: np.ndarray, q: np.ndarray) -> float:
+    return float((s * r).sum() - (t * q).sum())
+
+
+def double_mix(s: np.ndarray, r: np.ndarray, t: np.ndarray, q: np.ndarray) -> Any:
+    return ((s - t) * q).sum(), (t * (r - q)).sum()
+
+
+def own_clips_only(
+    recalls: np.ndarray, others: np.ndarray, clips: np.ndarray, their_clips: np.ndarray, least: int
+) -> float:
+    return within(recalls, others, clips, clips, least)
+
+
+def weighed_gap(
+    recalls: np.ndarray, others: np.ndarray, clips: np.ndarray, their_clips: np.ndarray, least: int
+) -> float:
+    return float(np.average(recalls - others, weights=clips))
+
+
+def zero_for_nothing(*columns: Any) -> float:
+    return float(np.nan_to_num(within(*columns)))
+
+
 WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     (chapter_00.check_parse_ravdess, lambda n: parse(n)[0], "pair"),
     (
@@ -531,6 +599,54 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     (chapter_07.check_corrected, falling, "must not be smaller"),
     (chapter_07.check_corrected, unlimited, "for 0.6 and 0.7"),
     (chapter_07.check_corrected, lambda p: holm(sorted(p)), "in this order"),
+    (chapter_08.check_apart, one_gap, "shape should be (2,)"),
+    (
+        chapter_08.check_apart,
+        lambda s, r, t, q: [-one for one in apart(s, r, t, q)],
+        "the other way round",
+    ),
+    (chapter_08.check_apart, swapped_parts, "are the other way round"),
+    (chapter_08.check_apart, double_mix, "both parts together must be"),
+    (chapter_08.check_apart, nan_parts, "0 · nan is nan"),
+    (chapter_08.check_within, lambda r, q, n, m, k: r - q, "shape should be ()"),
+    (chapter_08.check_within, lambda r, q, n, m, k: within(q, r, n, m, k), "the first group less"),
+    (chapter_08.check_within, weighed_gap, "counts the same"),
+    (chapter_08.check_within, lambda r, q, n, m, k: (r - q).mean(), "leave it out"),
+    (chapter_08.check_within, own_clips_only, "a cell that the *other* group lacks"),
+    (
+        chapter_08.check_within,
+        lambda r, q, n, m, k: within(r, q, n, m, k + 1),
+        "exactly five are enough",
+    ),
+    (chapter_08.check_within, zero_for_nothing, "nan, not 0.0"),
+    (chapter_08.check_weights, lambda c: float(len(c)), "shape should be (4,)"),
+    (chapter_08.check_weights, lambda c: 1 / (c == c[:, None]).sum(axis=0), "for two cells"),
+    (
+        chapter_08.check_weights,
+        lambda c: len(c) / ((c.max() + 1) * np.bincount(c)[c]),
+        "cell 1 has no clip",
+    ),
+    (chapter_08.check_weights, lambda c: np.ones(len(c)), "three clips and one"),
+    (chapter_08.check_weights, lambda c: np.sort(cell_weights(c)), "for cells 2, 0, 0, 0"),
+    (chapter_09.check_own_share, lambda lean, own, sentences: lean, "as often as all others"),
+    (
+        chapter_09.check_own_share,
+        lambda lean, own, n: lean if lean else own / n,
+        "brings own sentences, too",
+    ),
+    (chapter_09.check_own_share, lambda lean, own, n: lean + (1 - lean) * 0.2, "3 of 12"),
+    (chapter_09.check_smallest_p, lambda points, tests: 0.5**points, "exchange their places"),
+    (
+        chapter_09.check_smallest_p,
+        lambda points, tests: 2 / math.factorial(points),
+        "one-sided",
+    ),
+    (chapter_09.check_smallest_p, lambda points, tests: 1 / math.factorial(points), "by three"),
+    (
+        chapter_09.check_smallest_p,
+        lambda points, tests: tests / math.factorial(points),
+        "for two points and five tests",
+    ),
 ]
 
 

@@ -271,6 +271,17 @@ def test_every_published_name_has_a_shape() -> None:
     assert checkpoints.dimensions_of("small.en") == EncoderDimensions(80, 1500, 768, 12, 12)
 
 
+def test_a_file_has_a_shape_too(checkpoint: Path, tmp_path: Path) -> None:
+    assert checkpoints.dimensions_of(str(checkpoint)) == EncoderDimensions(80, 100, 32, 4, 2)
+    control = WhisperEncoder.random(str(checkpoint), seed=0)
+    assert (control.dimension, control.max_frames, control.pretrained) == (32, 200, False)
+    assert "mine.pt shape" in control.description
+    assert str(tmp_path) not in control.description
+    checkpoint.write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"mine\.pt"):
+        checkpoints.dimensions_of(str(checkpoint))
+
+
 _WITH_128_MELS = {"large", "large-v3", "large-v3-turbo", "turbo"}
 
 

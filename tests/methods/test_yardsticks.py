@@ -128,7 +128,6 @@ def test_bad_arguments() -> None:
         EgemapsSVM("corpus").fit(features, labels, ["en"])
 
 
-@pytest.mark.slow
 def test_known_figures_on_real_speech(corpora_root: Path, tmp_path: Path) -> None:
     """RAVDESS to EmoDB and within EmoDB, in bands around what the literature's recipe gives."""
     tables = [manifests.read(name, corpora_root)[0] for name in ("ravdess", "emodb")]

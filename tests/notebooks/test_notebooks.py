@@ -1,6 +1,7 @@
-"""The committed notebooks: run top to bottom, fit to be stored, and of the common shape.
+"""The committed notebooks: run top to bottom, fit to be stored, of the common shape.
 
-Their outputs are compared with new ones by ``pytest --nbval notebooks``, not here.
+No result is typed in them, nor in the pages beside them: figures come from cells and records.
+Outputs are compared with new ones by ``pytest --nbval notebooks``, not here.
 """
 
 from __future__ import annotations
@@ -9,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from lowser_lib.course import refresh
-from lowser_lib.course.chapters import find_chapters
+from lowser_lib.course import refresh, typed_numbers
+from lowser_lib.course.chapters import find_chapters, read_notebook
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+GENERATED = {"data_cards.md", "ledger.md", "model_cards.md"}  # by book/make_pages.py
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(page for page in (ROOT / "book").glob("*.md") if page.name not in GENERATED),
+]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -25,3 +32,13 @@ def test_every_notebook_is_a_chapter() -> None:
     if not NOTEBOOKS:
         pytest.skip("no notebooks yet")
     assert [chapter.path for chapter in find_chapters(FOLDER)] == NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_result_is_typed_in_a_chapter(path: Path) -> None:
+    assert typed_numbers.problems(read_notebook(path)) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_no_result_is_typed_in_a_page(path: Path) -> None:
+    assert typed_numbers.markdown_problems(path.read_text(encoding="utf-8")) == []
