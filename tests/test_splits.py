@@ -334,7 +334,8 @@ def test_a_skew_changes_shares_and_nothing_else(share: float) -> None:
 
 
 def test_unlabelled_speech_is_skewed_as_one_class() -> None:
-    silent = gendered().assign(emotion=pd.NA)
+    silent = gendered()
+    silent["emotion"] = pd.NA
     drawn = splits.skewed(silent, 0.8, 35, seed=1)
     assert len(drawn) == 35 and (drawn["gender"] == "male").sum() == 28
     assert drawn.groupby("speaker").size().max() <= -(-28 // 5)
