@@ -104,6 +104,20 @@ class Report:
         chapters = tuple(sorted(results, key=lambda result: result.chapter))
         return replace(self, chapters=chapters)
 
+    def in_short(self) -> dict[str, Any]:
+        """What of it is worth keeping beside the records: each chapter's seconds and records."""
+        chapters = [
+            {
+                "chapter": result.chapter,
+                "title": result.title,
+                "status": result.status,
+                "seconds": result.seconds,
+                "records": sorted(result.metrics),
+            }
+            for result in self.chapters
+        ]
+        return {"profile": self.profile, "seed": self.seed, "chapters": chapters}
+
     def save(self, path: Path) -> None:
         """Write the report, whole or not at all.
 

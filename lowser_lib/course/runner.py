@@ -21,11 +21,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lowser_lib.course import paths, profiles, records, report
+from lowser_lib.course import atomic, paths, profiles, records, report
 from lowser_lib.course.chapters import Chapter, find_chapters, read_notebook, source_hash, title
 from lowser_lib.course.provenance import git_commit, versions
 from lowser_lib.course.report import ChapterResult, Failure, Report
 from lowser_lib.errors import RunError
+
+REPORTS = "reports"
+"""Folder, below a profile's results, of the accounts of whole runs."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,9 @@ class RunSettings:
 def run(settings: RunSettings, say: Callable[[str], None] = tqdm.write) -> Report:
     """Run chapters one after the other.
 
+    A run of all chapters in which none fails also leaves ``PROFILE/reports/DEVICE.json`` among the
+    results: what each chapter took, on a processor (``cpu``) or a GPU (``cuda``).
+
     Args:
         settings: What to run.
         say: Takes each line of the account; prints it between progress bars by default.
@@ -124,7 +130,20 @@ def _run(settings: RunSettings, say: Callable[[str], None]) -> Report:
         current.save(settings.report_path)
         say(_line(result))
     bar.close()
+    if settings.chapters is None and not settings.trial and not current.failed:
+        _keep_in_short(current, settings, commit)
     return current
+
+
+def _keep_in_short(whole: Report, settings: RunSettings, commit: dict[str, Any]) -> None:
+    """Leave the account of a run of all chapters among the results, one file a kind of device."""
+    import torch  # noqa: F401  # imported late: slow; records.device() asks it for a GPU
+
+    device = records.device()
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = {"device": device, "commit": commit, "finished": finished}
+    path = settings.results / settings.profile / REPORTS / f"{device['type']}.json"
+    atomic.write_json(path, {**whole.in_short(), **facts})
 
 
 def run_chapter(

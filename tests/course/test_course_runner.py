@@ -130,6 +130,26 @@ def test_a_trial_is_cut_down_and_its_records_lie_apart(
     assert load_record(settings.results, "paper", "02-tried").metrics["encoder"] == "small.en"
 
 
+def test_only_a_whole_run_leaves_its_minutes_among_the_results(
+    settings: runner.RunSettings, write_notebook: Write
+) -> None:
+    kept = settings.results / "open" / "reports" / "cpu.json"
+    runner.run(settings, say=lambda line: None)  # a chapter fails
+    write_notebook(settings.notebooks / "00_fails.ipynb", ["mended = True"])
+    runner.run(change(settings, chapters=["00"], resume=True), say=lambda line: None)
+    assert not kept.exists()
+    runner.run(change(settings, resume=True), say=lambda line: None)
+    account = json.loads(kept.read_text())
+    assert (account["profile"], account["seed"]) == ("open", 4)
+    assert [(one["chapter"], one["status"]) for one in account["chapters"]] == [
+        ("00", "ok"), ("01", "ok"),
+    ]  # fmt: skip
+    assert account["chapters"][1]["records"] == ["sum"]
+    assert all(one["seconds"] > 0 for one in account["chapters"])
+    assert set(account) == {"profile", "seed", "chapters", "device", "commit", "finished"}
+    assert load_record(settings.results, "open", "01-sum").metrics["profile"] == "open"
+
+
 def test_a_trial_is_refused_where_results_count(settings: runner.RunSettings) -> None:
     for folder in (paths.results_root(), paths.results_root() / "deeper"):
         with pytest.raises(RunError, match="a trial measures nothing"):
