@@ -17,7 +17,6 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +31,7 @@ from lowser_lib.course.prepare import folder_name
 from lowser_lib.course.profiles import Profile
 from lowser_lib.course.records import RunRecord
 from lowser_lib.course.sweep import change
-from lowser_lib.course.sweep_records import FOLDER, refuse_other
+from lowser_lib.course.sweep_records import FOLDER, finished_at, new_record
 from lowser_lib.methods.pairwise import EncodersConfig, FineTuneConfig, PairwiseConfig
 
 #: The chapter that teaches the method.
@@ -112,7 +111,7 @@ def run(settings: BudgetSweepSettings, say: Callable[[str], None] = tqdm.write) 
     """
     profile = profiles.get(settings.profile)
     tasks = _tasks(profile, settings)
-    done = {task.path: _finished(task) for task in tasks}
+    done = {task.path: finished_at(task.path, task.config, task.hashes) for task in tasks}
     missing = [task for task in tasks if done[task.path] is None]
     if len(missing) < len(tasks):
         say(f"{len(tasks) - len(missing)} of {len(tasks)} runs are finished already")
@@ -189,18 +188,6 @@ def _tasks(profile: Profile, settings: BudgetSweepSettings) -> list[Task]:
     return tasks
 
 
-def _finished(task: Task) -> RunRecord | None:
-    """The record of a run, or None where there is none yet; raises RunError if it is another's."""
-    if not task.path.is_file():
-        return None
-    folder = task.path.parent
-    record = records.load_record(
-        folder.parents[2], folder.parents[1].name, f"{FOLDER}/{folder.name}/{task.path.stem}"
-    )
-    refuse_other(record, task.path, task.config, task.hashes)
-    return record
-
-
 def _work(task: Task) -> tuple[Task, dict[str, Any], float]:
     metrics, seconds = measure(task.run, paths.features())
     return task, metrics, seconds
@@ -213,8 +200,7 @@ def _record(
     seconds: float,
     commit: dict[str, Any],
 ) -> RunRecord:
-    return RunRecord(
-        schema=records.SCHEMA,
+    return new_record(
         chapter=CHAPTER,
         name=f"{settings.name}-{task.path.stem}",
         profile=settings.profile,
@@ -223,8 +209,6 @@ def _record(
         config=task.config,
         corpora=task.hashes,
         device={**records.device(), "threads": 1},
-        versions=provenance.versions(),
         commit=commit,
-        seconds=round(seconds, 1),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=seconds,
     )

@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,12 +28,12 @@ from lowser_lib.course import atomic, profiles, provenance, records, sweep_metho
 from lowser_lib.course.profiles import Profile
 from lowser_lib.course.records import RunRecord
 from lowser_lib.course.sweep import change
-from lowser_lib.course.sweep_records import FOLDER, refuse_other
+from lowser_lib.course.sweep_baseline import baseline_settings
+from lowser_lib.course.sweep_records import FOLDER, finished_at, new_record
 from lowser_lib.course.sweep_speech import FOLDS, Speech, macro_f1, score
 from lowser_lib.encoders.saving import fingerprint
 from lowser_lib.errors import ProfileError
 from lowser_lib.evaluation.probing import probe
-from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.methods.text_invariant import ContrastConfig
 from lowser_lib.prediction import classify, embed
 from lowser_lib.text_invariance import train_text_invariant
@@ -116,11 +115,7 @@ class Task(NamedTuple):
 def settings_of(profile: Profile) -> dict[str, Any]:
     """The settings of all arms in a profile, data classes by name."""
     return {
-        "baseline": BaselineConfig(
-            learning_rate=profile.learning_rate,
-            encoder_learning_rate=profile.encoder_learning_rate,
-            head_epochs=profile.head_epochs,
-        ),
+        **baseline_settings(profile),
         # A third of the profile's clips are left, so twice its passes.
         "training": TrainingConfig(
             epochs=2 * profile.epochs, batch_size=profile.batch_size, patience=None
@@ -147,7 +142,7 @@ def run(settings: LexicalSweepSettings, say: Callable[[str], None] = tqdm.write)
     profile = profiles.get(settings.profile)
     speech = sweep_methods.speech_of(profile, False)
     tasks = _tasks(profile, speech, settings)
-    done = {task.path: _finished(task) for task in tasks}
+    done = {task.path: finished_at(task.path, task.config, task.hashes) for task in tasks}
     missing = [task for task in tasks if done[task.path] is None]
     if len(missing) < len(tasks):
         say(f"{len(tasks) - len(missing)} of {len(tasks)} runs are finished already")
@@ -165,8 +160,7 @@ def run(settings: LexicalSweepSettings, say: Callable[[str], None] = tqdm.write)
         for task, metrics, device, seconds in tqdm(
             results, total=len(missing), unit="run", disable=hidden
         ):
-            record = RunRecord(
-                schema=records.SCHEMA,
+            record = new_record(
                 chapter=CHAPTER,
                 name=f"{settings.name}-{task.path.stem}",
                 profile=profile.name,
@@ -175,10 +169,8 @@ def run(settings: LexicalSweepSettings, say: Callable[[str], None] = tqdm.write)
                 config=task.config,
                 corpora=task.hashes,
                 device=device,
-                versions=provenance.versions(),
                 commit=commit,
-                seconds=round(seconds, 1),
-                finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                seconds=seconds,
             )
             atomic.write_json(task.path, asdict(record))
             done[task.path] = record
@@ -269,18 +261,6 @@ def _tasks(profile: Profile, speech: Speech, settings: LexicalSweepSettings) -> 
         one = Run(arm, lean, seed, corpus, contrast)
         tasks.append(Task(one, path, records.plain(config), hashes))
     return tasks
-
-
-def _finished(task: Task) -> RunRecord | None:
-    """The record of a run, or None where there is none yet; raises RunError if it is another's."""
-    if not task.path.is_file():
-        return None
-    folder = task.path.parent
-    record = records.load_record(
-        folder.parents[2], folder.parents[1].name, f"{FOLDER}/{folder.name}/{task.path.stem}"
-    )
-    refuse_other(record, task.path, task.config, task.hashes)
-    return record
 
 
 def _work(profile: Profile, task: Task, gpu: bool) -> tuple[Task, dict[str, Any], Any, float]:

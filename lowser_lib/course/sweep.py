@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +34,7 @@ from lowser_lib.course.sweep_records import (
     Plan,
     finished,
     measure,
+    new_record,
     plan_of,
     record_path,
 )
@@ -247,8 +247,7 @@ def _record(
     commit: dict[str, Any],
 ) -> RunRecord:
     seed = tested.task.run.seed
-    return RunRecord(
-        schema=records.SCHEMA,
+    return new_record(
         chapter=method.chapter,
         name=f"{settings.called}-{language}-{seed}",
         profile=settings.profile,
@@ -257,10 +256,8 @@ def _record(
         config=plan.config,
         corpora=plan.corpora,
         device=tested.device,
-        versions=provenance.versions(),
         commit=commit,
-        seconds=round(tested.seconds, 1),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=tested.seconds,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lowser_lib.course import profiles, records, sweep_methods
+from lowser_lib.course import profiles, provenance, records, sweep_methods
 from lowser_lib.course.records import RunRecord
 from lowser_lib.course.sweep_methods import Method, Speech, Trained
 from lowser_lib.encoders.saving import fingerprint
@@ -115,6 +116,46 @@ def finished(
     record = read(*place)
     refuse_other(record, path, plan.config, plan.corpora)
     return record
+
+
+def finished_at(
+    path: Path, config: Mapping[str, Any], corpora: Mapping[str, str]
+) -> RunRecord | None:
+    """The record of a finished run at a path of its own; None where there is none yet.
+
+    Args:
+        path: ``RESULTS/PROFILE/sweeps/NAME/RUN.json``.
+        config: The settings, as they read when they come back from a file.
+        corpora: The speech, hashes by name.
+
+    Raises:
+        RunError: It is damaged, or comes from other settings or other speech.
+    """
+    if not path.is_file():
+        return None
+    folder = path.parent
+    name = f"{FOLDER}/{folder.name}/{path.stem}"
+    record = records.load_record(folder.parents[2], folder.parents[1].name, name)
+    refuse_other(record, path, config, corpora)
+    return record
+
+
+def new_record(*, seconds: float, **fields: Any) -> RunRecord:
+    """The record of a run that ends now, by this version.
+
+    Args:
+        seconds: Time that it took.
+        **fields: The fields of a :class:`RunRecord` that follow from the run: ``chapter``,
+            ``name``, ``profile``, ``seed``, ``metrics``, ``config``, ``corpora``, ``device`` and
+            ``commit``.
+    """
+    return RunRecord(
+        schema=records.SCHEMA,
+        versions=provenance.versions(),
+        seconds=round(seconds, 1),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        **fields,
+    )
 
 
 def refuse_other(
