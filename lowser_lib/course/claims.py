@@ -201,7 +201,7 @@ _VIEWS = [
         measure="budget_gain",
         arguments={"view": view, "budgets": (1, 2, 4)},
         chapter="07",
-        heading="Label budgets",
+        heading="8 · On real speech",
         command="lowser sweep pairwise --profile {profile}",
         needs=OWN_GPU,
     )
