@@ -41,7 +41,7 @@ def group_curves(
         raise ValueError(f"rows must hold results, but lack {sorted(lacking) or 'any row'}")
     tests, groups = (list(dict.fromkeys(table[key])) for key in ("test", "group"))
     shares = np.unique(table["share"].to_numpy(dtype=np.float64))
-    step = float(np.diff(shares).min()) if len(shares) > 1 else 0.1
+    step = float(min(0.1, *np.diff(shares))) if len(shares) > 1 else 0.1
     aside = ASIDE * step * np.linspace(-1, 1, len(groups)) if len(groups) > 1 else [0.0]
     figure, axes = panels(1, len(tests), height=2.7, sharex=True, sharey=True)
     for ax, test in zip(axes[0], tests, strict=True):
@@ -61,7 +61,7 @@ def group_curves(
         handles, names = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(groups))
     axes[0, 0].set_ylabel(ylabel)
-    figure.supxlabel(xlabel, fontsize=9)
+    axes[0, len(tests) // 2].set_xlabel(xlabel)  # a label of the figure would lie on the legend
     if title:
         figure.suptitle(title, fontsize=10, fontweight="bold", x=0.01, ha="left")
     return figure
