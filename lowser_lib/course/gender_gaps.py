@@ -176,13 +176,14 @@ def outcome(after: AnswersByGender, before: AnswersByGender, aim: float = 0.02) 
     def interval(row: Mapping[str, Any], estimate: str = "estimate") -> Interval:
         return Interval(float(row[estimate]), float(row["low"]), float(row["high"]), **size)
 
+    then, now = _uar(before), _uar(after)
     return Outcome(
         before=interval(conditional_gap(before)),
         after=interval(conditional_gap(after)),
         change=interval(conditional_change(after, before), "change"),
         price=price,
         aim=aim,
-        moved={group: (_uar(before)[group], _uar(after)[group]) for group in BETWEEN},
+        moved={group: (then[group], now[group]) for group in BETWEEN},
     )
 
 

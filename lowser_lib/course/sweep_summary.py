@@ -27,6 +27,7 @@ COMPARABLE = (
     "max_target_clips",
     "folds",
     "validation",
+    "skew",
 )
 """Settings that two runs have to share for a difference between them to be the methods'. How a
 method trains is not among them: a sweep may be about just that."""

@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 
 from lowser_lib import splits
-from lowser_lib.course import profiles, skewed_speech, sweep, sweep_methods, sweep_records
+from lowser_lib.course import (
+    profiles,
+    skewed_speech,
+    sweep,
+    sweep_methods,
+    sweep_records,
+    sweep_summary,
+)
 from lowser_lib.course.skewed_speech import Skew, SkewedSpeech, set_aside
 from lowser_lib.course.sweep import SweepSettings
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
@@ -110,6 +117,18 @@ def test_a_sweep_says_how_its_speech_was_skewed(small: Path) -> None:
     other = replace(asked, skew=Skew(0.5), name="baseline-male-80")
     with pytest.raises(RunError, match=r"other settings \(skew\)"):
         sweep.run(other, say=lambda line: None)
+
+
+def test_runs_on_other_skews_are_not_compared(small: Path) -> None:
+    ours, others = (
+        sweep.run(
+            SweepSettings("baseline", small / "two", "small", 1, skew=Skew(male)),
+            say=lambda line: None,
+        )
+        for male in (0.8, 0.5)
+    )
+    with pytest.raises(RunError, match="skew"):
+        sweep_summary.summarise(ours, others, n_resamples=20)
 
 
 def test_skews_that_cannot_be_are_refused(small: Path) -> None:
