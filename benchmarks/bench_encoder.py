@@ -29,8 +29,8 @@ from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder as TransformersEncoder
 
 from lowser_lib.audio import SAMPLE_RATE, load_audio
-from lowser_lib.course.paths import corpora_root
 from lowser_lib.encoders import WhisperEncoder
+from lowser_lib.experiments.paths import corpora_root
 from lowser_lib.views import log_mel, pad_mels
 
 TARGET = 12.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lowser_lib import corpora
 from lowser_lib.corpora import DataCard
-from lowser_lib.course import ledger
+from lowser_lib.experiments import ledger
 
 BOOK = Path(__file__).parent
 LIBRARY = BOOK.parent / "lowser_lib"

@@ -9,7 +9,7 @@ with both learning at once. Only training clips are learned from, and the epoch 
 validation speakers. The classifier is then tested on the held-out speakers and on every target
 corpus: as recorded, and with means and deviations of the target matched to the source's, of the
 spectrograms' bands (:mod:`lowser_lib.views.normalisation`), of the embeddings
-(:func:`lowser_lib.prediction.match_embeddings`), or of both; no label is used. Yardsticks on the
+(:func:`lowser_lib.training.match_embeddings`), or of both; no label is used. Yardsticks on the
 same clips: majority, and an SVM on eGeMAPS, each corpus standardised by itself or not. One record,
 ``results/PROFILE/03-nano.json``.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from lowser_lib.course import paths, profiles, provenance, records, sweep_methods
+from lowser_lib.experiments import paths, profiles, records, sweep_methods
 from pretraining.comparison import VARIANTS, neural, speech_of, yardsticks
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=paths.results_root())
     arguments = parser.parse_args()
     profile = profiles.get(arguments.profile)
-    commit = provenance.git_commit(Path(__file__).parent)
+    commit = records.git_commit(Path(__file__).parent)
     begun = time.monotonic()
     speech, seeds = speech_of(profile.name), range(arguments.seeds)
     rows = [row for seed in seeds for row in yardsticks(profile.name, seed)]
@@ -63,7 +63,7 @@ def main() -> None:
         config=records.plain({**profile.to_dict(), "folds": sweep_methods.FOLDS}),
         corpora=dict(speech.loaded.hashes),
         device=records.device(),
-        versions=provenance.versions(),
+        versions=records.versions(),
         commit=commit,
         seconds=round(time.monotonic() - begun, 1),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -26,8 +26,14 @@ from lowser_lib.errors import SplitError
 from lowser_lib.manifest import EMOTIONS, NO_EMOTION, speaker_unknown
 
 _WHOLE = 2**20  # all rows of a class, as an integer; parts of it stand for shares
+
+
 _RESTARTS = 8  # searches from random orders, of which the most even counts
+
+
 _FEW_SPEAKERS = 500  # with more, one search is even enough
+
+
 _MOST_MOVES = 1000
 
 
@@ -124,69 +130,6 @@ def label_budget(manifest: pd.DataFrame, per_class: int, seed: int) -> pd.DataFr
         rows = np.flatnonzero((manifest["emotion"] == emotion).to_numpy(dtype=bool))
         rows = rows[np.argsort(identifiers[rows])]
         drawn[generator.permutation(rows)[:per_class]] = True
-    return manifest[drawn]
-
-
-def skewed(
-    manifest: pd.DataFrame,
-    share: float,
-    total: int,
-    seed: int,
-    *,
-    column: str = "gender",
-    value: str = "male",
-) -> pd.DataFrame:
-    """Draw clips so that one group has a given share of them, the same in every class.
-
-    What a skew does is seen where nothing else changes: the number of clips and of each class is
-    the same whatever the share. Within a group's clips of a class, speakers take turns. Unlabelled
-    speech, in which no row has an emotion, is drawn as one class.
-
-    Args:
-        manifest: A manifest; rows without an emotion beside labelled ones, or of gender
-            ``unknown``, are never drawn.
-        share: The group's share, from 0 to 1.
-        total: Clips drawn, a multiple of four where they are labelled.
-        seed: Another seed draws others.
-        column: The column that names the groups.
-        value: The group; all others together have the rest.
-
-    Returns:
-        The rows drawn, in manifest order.
-
-    Raises:
-        SplitError: A group has too few rows of a class.
-        ValueError: A number is out of range.
-    """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must lie in [0, 1], got {share}")
-    emotion_of = manifest["emotion"].to_numpy(dtype=object)
-    if manifest["emotion"].isna().all():
-        emotion_of = np.full(len(manifest), NO_EMOTION, dtype=object)
-    classes = [NO_EMOTION] if NO_EMOTION in emotion_of else list(EMOTIONS)
-    if total < len(classes) or total % len(classes):
-        raise ValueError(f"total must be a multiple of {len(classes)} above 0, got {total}")
-    per_class = total // len(classes)
-    wanted = {True: round(share * per_class)}
-    wanted[False] = per_class - wanted[True]
-    generator = np.random.default_rng(seed)
-    drawn = np.zeros(len(manifest), dtype=bool)
-    identifiers = manifest["utterance_id"].to_numpy(dtype=object)
-    speakers = manifest["speaker"].to_numpy(dtype=object)
-    known = (manifest[column] != "unknown").to_numpy(dtype=bool)
-    ours = (manifest[column] == value).to_numpy(dtype=bool)
-    for emotion in classes:
-        of_class = known & (emotion_of == emotion)
-        for group, count in wanted.items():
-            rows = np.flatnonzero(of_class & (ours == group))
-            if len(rows) < count:
-                raise SplitError(
-                    f"{count} clips of {emotion} {'with' if group else 'without'} {column} {value} "
-                    f"are needed, but there are {len(rows)}: ask for fewer clips, or another share"
-                )
-            rows = generator.permutation(rows[np.argsort(identifiers[rows])])
-            turns = pd.Series(rows).groupby(speakers[rows]).cumcount().to_numpy()
-            drawn[rows[np.argsort(turns, kind="stable")][:count]] = True
     return manifest[drawn]
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import nbformat
+import numpy as np
 import pytest
+import soundfile
 import torch
+
+Cell = str | tuple[str, Sequence[str]]
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +33,55 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def notebook_of(cells: Sequence[Cell]) -> Any:
+    """A notebook of code cells, each a source or a source with tags; ``#`` begins markdown."""
+    made = []
+    for cell in cells:
+        source, tags = (cell, ()) if isinstance(cell, str) else cell
+        if source.startswith("# "):
+            made.append(nbformat.v4.new_markdown_cell(source))
+        else:
+            made.append(nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)}))
+    return nbformat.v4.new_notebook(cells=made)
+
+
+@pytest.fixture
+def write_notebook() -> Callable[[Path, Sequence[Cell]], Path]:
+    """Write a notebook with a title and a parameters cell in front of the given cells."""
+
+    def write(path: Path, cells: Sequence[Cell]) -> Path:
+        front: list[Cell] = ["# 99 · A test", ('PROFILE = "fast"\nSEED = 0', ["parameters"])]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook_of([*front, *cells]), str(path))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_table() -> Callable[[Path, str, int, Sequence[str]], None]:
+    """Write a corpus in table format: each speaker says a sentence once for each label.
+
+    Speakers take turns at being women and men; each has a tone of their own.
+    """
+
+    def write(folder: Path, language: str, speakers: int, labels: Sequence[str]) -> None:
+        (folder / "audio").mkdir(parents=True)
+        random = np.random.default_rng(len(folder.name))
+        rows = []
+        for speaker in range(speakers):
+            for number, label in enumerate(labels):
+                path = f"audio/{speaker}_{number}.wav"
+                tone = np.sin(np.arange(9600) * (0.1 + 0.03 * speaker))
+                sound = 0.05 * random.standard_normal(9600) + 0.05 * (1 + number) * tone
+                soundfile.write(folder / path, sound, 16_000)
+                gender = ("female", "male")[speaker % 2]
+                rows.append((path, f"s{speaker}", gender, language, label, f"t{number}"))
+        with (folder / "corpus.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("path", "speaker", "gender", "language", "label", "text_id"))
+            writer.writerows(rows)
+
+    return write

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from lowser_lib import manifest, splits
+from lowser_lib import manifest, skews, splits
 from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.errors import SplitError
 
@@ -321,7 +321,7 @@ def gendered() -> pd.DataFrame:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0])
 def test_a_skew_changes_shares_and_nothing_else(share: float) -> None:
-    drawn = splits.skewed(gendered(), share, 40, seed=1)
+    drawn = skews.skewed(gendered(), share, 40, seed=1)
     assert len(drawn) == 40 and drawn.index.is_monotonic_increasing
     assert (drawn["gender"] == "male").mean() == pytest.approx(share)
     assert set(drawn["gender"]) <= {"female", "male"}
@@ -336,21 +336,21 @@ def test_a_skew_changes_shares_and_nothing_else(share: float) -> None:
 def test_unlabelled_speech_is_skewed_as_one_class() -> None:
     silent = gendered()
     silent["emotion"] = pd.NA
-    drawn = splits.skewed(silent, 0.8, 35, seed=1)
+    drawn = skews.skewed(silent, 0.8, 35, seed=1)
     assert len(drawn) == 35 and (drawn["gender"] == "male").sum() == 28
     assert drawn.groupby("speaker").size().max() <= -(-28 // 5)
     partly = gendered()
     partly.loc[partly.index % 7 == 0, "emotion"] = pd.NA
-    assert splits.skewed(partly, 0.5, 16, seed=1)["emotion"].notna().all()
+    assert skews.skewed(partly, 0.5, 16, seed=1)["emotion"].notna().all()
 
 
 def test_a_skew_that_cannot_be_made_is_refused() -> None:
     table = gendered()
-    other = splits.skewed(table, 0.5, 40, seed=2)
-    assert set(other.index) != set(splits.skewed(table, 0.5, 40, seed=1).index)
+    other = skews.skewed(table, 0.5, 40, seed=2)
+    assert set(other.index) != set(skews.skewed(table, 0.5, 40, seed=1).index)
     with pytest.raises(SplitError, match=r"20 clips of angry with gender male .* there are 15"):
-        splits.skewed(table, 1.0, 80, seed=0)
+        skews.skewed(table, 1.0, 80, seed=0)
     with pytest.raises(ValueError, match="multiple of 4"):
-        splits.skewed(table, 0.5, 41, seed=0)
+        skews.skewed(table, 0.5, 41, seed=0)
     with pytest.raises(ValueError, match="share must lie"):
-        splits.skewed(table, 1.5, 40, seed=0)
+        skews.skewed(table, 1.5, 40, seed=0)

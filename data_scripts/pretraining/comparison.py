@@ -16,15 +16,20 @@ import pandas as pd
 import torch
 
 from lowser_lib.corpora.base import EMOTIONS
-from lowser_lib.course import data, paths, profiles
-from lowser_lib.course.sweep_methods import macro_f1, score, split
 from lowser_lib.encoders import WhisperEncoder
-from lowser_lib.methods.baseline import BaselineConfig
+from lowser_lib.experiments import data, paths, profiles
+from lowser_lib.experiments.sweep_methods import macro_f1, score, split
+from lowser_lib.methods.baseline import BaselineConfig, train_baseline
 from lowser_lib.methods.yardsticks import EgemapsSVM, majority
-from lowser_lib.prediction import classify, embed, match_embeddings, predict
-from lowser_lib.recipes import train_baseline
 from lowser_lib.sampling import ClipDataset
-from lowser_lib.training import TrainingConfig, make_fabric
+from lowser_lib.training import (
+    TrainingConfig,
+    classify,
+    embed,
+    make_fabric,
+    match_embeddings,
+    predict,
+)
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.egemaps import EgemapsView
 from lowser_lib.views.mel import MelView

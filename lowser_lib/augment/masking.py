@@ -20,14 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lowser_lib.augment.base import (
-    Augmented,
-    Domain,
-    Parameters,
-    Transform,
-    inside,
-    precise,
-)
+from lowser_lib.augment.base import Augmented, Domain, Parameters, Transform, inside, precise
 from lowser_lib.augment.stretching import TimeWarp
 
 

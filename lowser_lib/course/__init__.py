@@ -2,9 +2,9 @@
 
 A notebook begins with::
 
-    from lowser_lib.course import data, profiles
+    from lowser_lib.experiments import data, profiles
     from lowser_lib.course.listen import listen
-    from lowser_lib.course.records import record
+    from lowser_lib.experiments.records import record
 
     profile = profiles.get(PROFILE)
     speech = data.load(profile)

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 something failed, 2 it could not be done, 130 interrupted.
     """
-    from lowser_lib.course import paths
+    from lowser_lib.experiments import paths
 
     options = build_parser().parse_args(arguments)
     try:
@@ -172,7 +172,8 @@ def _at_least(text: str, least: int) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lowser_lib.course import paths, profiles, runner
+    from lowser_lib.course import runner
+    from lowser_lib.experiments import paths, profiles
 
     profiles.get(options.profile)  # a wrong name is told before anything else is looked for
     if options.encoder and not options.trial:
@@ -214,9 +215,10 @@ def _corpora(options: argparse.Namespace) -> int:
 
 
 def _refresh(options: argparse.Namespace) -> int:
-    from lowser_lib.course import paths, refresh
+    from lowser_lib.course import refresh
     from lowser_lib.course.chapters import find_chapters
     from lowser_lib.errors import RunError
+    from lowser_lib.experiments import paths
 
     failed = 0
     notebooks = paths.require_project_root() / "notebooks"
@@ -237,8 +239,8 @@ def _refresh(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from lowser_lib.course import paths, profiles, sweep, sweep_summary
-    from lowser_lib.course.skewed_speech import Skew
+    from lowser_lib.experiments import paths, profiles, sweep, sweep_summary
+    from lowser_lib.experiments.skewed_speech import Skew
 
     if options.method == "pairwise":
         return _sweep_budgets(options)
@@ -265,7 +267,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _sweep_budgets(options: argparse.Namespace) -> int:
-    from lowser_lib.course import budget_sweep, budget_sweep_summary, paths, profiles
+    from lowser_lib.experiments import budget_sweep, budget_sweep_summary, paths, profiles
 
     targets = profiles.get(options.profile).targets
     unknown = [language for language in options.languages or () if language not in targets]
@@ -289,7 +291,7 @@ def _sweep_budgets(options: argparse.Namespace) -> int:
 
 
 def _sweep_leans(options: argparse.Namespace) -> int:
-    from lowser_lib.course import lexical_summary, lexical_sweep, paths
+    from lowser_lib.experiments import lexical_summary, lexical_sweep, paths
 
     if options.languages or len(options.corpora or ()) > 1:
         raise LowserError("lowser sweep lexical trains on one corpus: name it with --corpora")
@@ -308,7 +310,8 @@ def _sweep_leans(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    from lowser_lib.course import atomic, ledger, paths, profiles
+    from lowser_lib import files
+    from lowser_lib.experiments import ledger, paths, profiles
 
     names = options.profiles or list(profiles.PROFILES)
     project = paths.require_project_root()
@@ -316,20 +319,20 @@ def _ledger(options: argparse.Namespace) -> int:
     if options.output is None:
         print(written, end="")
     else:
-        atomic.write_text(options.output, written)
+        files.write_text(options.output, written)
         print(f"{options.output} written")
     return 0
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from lowser_lib.course import paths
-    from lowser_lib.views import cache_contents
+    from lowser_lib.experiments import paths
+    from lowser_lib.views import cache
 
     folder = paths.features()
     if options.action == "clear":
-        print(f"{cache_contents.clear(folder, options.view) / 2**20:.1f} MiB freed in {folder}")
+        print(f"{cache.clear(folder, options.view) / 2**20:.1f} MiB freed in {folder}")
         return 0
-    found = cache_contents.contents(folder)
+    found = cache.contents(folder)
     for one in found:
         print(f"{one.view:<10} {one.settings}  {one.clips:>7} clips  {one.size / 2**20:9.1f} MiB")
     total = sum(one.size for one in found) / 2**20

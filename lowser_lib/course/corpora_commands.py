@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lowser_lib import corpora
-from lowser_lib.course import data, paths, prepare
 from lowser_lib.errors import LowserError, ProfileError
+from lowser_lib.experiments import data, paths, preparation
 
 
 def show(names: Sequence[str]) -> int:
@@ -103,7 +103,7 @@ def _root(name: str, root: Path | None) -> Path:
     if card.synthetic:
         return paths.made_corpora()
     if root is None:
-        raise ProfileError(prepare.missing_message(name, card, root))
+        raise ProfileError(preparation.missing_message(name, card, root))
     return root
 
 

@@ -22,8 +22,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lowser_lib.course import paths
 from lowser_lib.errors import LowserError
+from lowser_lib.experiments import paths
 
 PYTHONS = ((3, 11), (3, 12))
 """Versions of Python that the lock resolves for."""

@@ -14,7 +14,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import Instance, default
 
-from lowser_lib.course import paths
+from lowser_lib.experiments import paths
 
 
 class ThisInterpreterSpecs(KernelSpecManager):

@@ -16,10 +16,11 @@ from typing import Any
 
 import nbformat
 
-from lowser_lib.course import atomic, structure
+from lowser_lib import files
+from lowser_lib.course import structure
 from lowser_lib.course.chapters import Chapter, read_notebook
-from lowser_lib.course.records import METADATA_KEY
 from lowser_lib.errors import RunError
+from lowser_lib.experiments.records import METADATA_KEY
 
 MAX_BYTES = 600_000
 """Largest notebook file; larger ones are slow to open and to review."""
@@ -74,7 +75,7 @@ def refresh(chapter: Chapter) -> None:
     found = list(output_problems(notebook)) + list(size_problems(len(text.encode("utf-8"))))
     if found:
         raise RunError(f"{chapter.path.name} is left as it was: {'; '.join(found)}")
-    atomic.write_text(chapter.path, text)
+    files.write_text(chapter.path, text)
 
 
 def normalise(notebook: Any) -> None:

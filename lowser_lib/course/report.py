@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lowser_lib.course import atomic
+from lowser_lib import files
 from lowser_lib.errors import RunError
 
 SCHEMA = 1
@@ -127,7 +127,7 @@ class Report:
         Raises:
             RunError: The file cannot be written.
         """
-        atomic.write_json(path, asdict(self))
+        files.write_json(path, asdict(self))
 
 
 def load(path: Path) -> Report:

@@ -21,11 +21,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lowser_lib.course import atomic, paths, profiles, records, report
+from lowser_lib import files
+from lowser_lib.course import report
 from lowser_lib.course.chapters import Chapter, find_chapters, read_notebook, source_hash, title
-from lowser_lib.course.provenance import git_commit, versions
 from lowser_lib.course.report import ChapterResult, Failure, Report
 from lowser_lib.errors import RunError
+from lowser_lib.experiments import paths, profiles, records
+from lowser_lib.experiments.records import git_commit, versions
 
 REPORTS = "reports"
 """Folder, below a profile's results, of the accounts of whole runs."""
@@ -143,7 +145,7 @@ def _keep_in_short(whole: Report, settings: RunSettings, commit: dict[str, Any])
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     facts = {"device": device, "commit": commit, "finished": finished}
     path = settings.results / settings.profile / REPORTS / f"{device['type']}.json"
-    atomic.write_json(path, {**whole.in_short(), **facts})
+    files.write_json(path, {**whole.in_short(), **facts})
 
 
 def run_chapter(

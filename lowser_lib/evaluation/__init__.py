@@ -4,12 +4,11 @@
 :mod:`~lowser_lib.evaluation.intervals` says how far those figures would move with other speakers
 and other training seeds; :mod:`~lowser_lib.evaluation.collapse` looks for embeddings that have all
 become one, :mod:`~lowser_lib.evaluation.probing` for what they know.
-:mod:`~lowser_lib.evaluation.fairness` and :mod:`~lowser_lib.evaluation.gaps` ask for whom it works.
+:mod:`~lowser_lib.evaluation.groups` and :mod:`~lowser_lib.evaluation.gaps` ask for whom it works.
 """
 
 from __future__ import annotations
 
-from lowser_lib.evaluation.alignment import pwcca
 from lowser_lib.evaluation.collapse import (
     Verdict,
     collapse_figures,
@@ -27,6 +26,7 @@ from lowser_lib.evaluation.intervals import (
     speaker_bootstrap,
 )
 from lowser_lib.evaluation.metrics import METRICS, classification_metrics, confusion
+from lowser_lib.evaluation.similarity import pwcca
 
 __all__ = [
     "METRICS",

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.errors import EvaluationError, SplitError
-from lowser_lib.evaluation.group_cells import LEAST, Least, cells, length_bins
+from lowser_lib.evaluation.groups import LEAST, Least, cells, length_bins
 from lowser_lib.manifest import skew_table
 from lowser_lib.splits import speaker_folds
 

@@ -211,7 +211,7 @@ def judge_history(rows: Sequence[Mapping[str, float]], space: str = "projection"
 
     Args:
         rows: One an epoch, of a run with :func:`collapse_figures` as its monitor; see
-            :class:`lowser_lib.run_state.History`.
+            :class:`lowser_lib.training.History`.
         space: What the names of its figures begin with: ``"projection"`` (what a loss compares,
             and what collapses first), ``"embedding"``, or of one view alone, such as
             ``"mel_projection"``.

@@ -32,12 +32,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from lowser_lib.evaluation.group_cells import LEAST, Answers, Least
-from lowser_lib.evaluation.group_pair import (
+from lowser_lib.evaluation.groups import (
     CONDITIONAL,
+    LEAST,
     MIX,
     STANDARDISED,
     UNDERSTANDING,
+    Answers,
+    Least,
     Pair,
 )
 

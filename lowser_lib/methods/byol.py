@@ -14,33 +14,52 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
+from lowser_lib.audio import SAMPLE_RATE
 from lowser_lib.augment import Compose
 from lowser_lib.augment import byol as preset
+from lowser_lib.encoders import WhisperEncoder
+from lowser_lib.encoders.heads import mlp
+from lowser_lib.encoders.protocol import Encoder
+from lowser_lib.errors import TrainingError
 from lowser_lib.losses.byol import symmetric_byol_loss
-from lowser_lib.methods import Recipe, Step
 from lowser_lib.methods.baseline import (
     Baseline,
     BaselineConfig,
     EmotionClassifier,
-    Encoder,
-    draw_linear,
+    Metric,
+    balanced_weights,
+    train_baseline,
 )
-from lowser_lib.sampling import Batch
-from lowser_lib.sampling.augmented import MINIMUM_SECONDS
-from lowser_lib.sampling.pairs import Pairs
+from lowser_lib.sampling import Batch, Clips, LengthBucketSampler, derive_seed
+from lowser_lib.sampling.augmented import MINIMUM_SECONDS, WaveformDataset
+from lowser_lib.sampling.pairs import PairLoader, Pairs
+from lowser_lib.training import (
+    History,
+    Recipe,
+    Step,
+    TrainingConfig,
+    fit,
+    make_fabric,
+    one_thread,
+    predict,
+)
+from lowser_lib.training.monitoring import Monitor, spectrograms, two_views, watch
 
 #: How λ moves during training.
 LamSchedule = Literal["linear", "cosine", "fixed"]
 
+
 #: What λ multiplies; 1 − λ is for the other. The paper's text can be read either way.
 LamWeighs = Literal["byol", "classification"]
+
 
 #: How τ moves during training.
 TauSchedule = Literal["cosine", "constant"]
@@ -269,28 +288,6 @@ class Byol(Recipe):
         return projection
 
 
-def mlp(
-    width: int, hidden: int, projected: int, generator: torch.Generator | None = None
-) -> nn.Sequential:
-    """One hidden layer with batch normalisation: BYOL's projector, and its predictor.
-
-    Args:
-        width: of what goes in.
-        hidden: of the layer between.
-        projected: of what comes out.
-        generator: draws the weights, in float64 so that they do not depend on the processor; None
-            takes torch's own.
-    """
-    layers = nn.Sequential(
-        skip_init(nn.Linear, width, hidden),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        skip_init(nn.Linear, hidden, projected),
-    )
-    draw_linear(layers, generator)
-    return layers
-
-
 def half_life(tau: float) -> float:
     """Steps after which half of the target's weights stem from later than now: ln ½ / ln τ.
 
@@ -305,3 +302,140 @@ def half_life(tau: float) -> float:
 def _half_cosine(progress: float) -> float:
     """From 0 to 1, slow at both ends."""
     return (1 - math.cos(math.pi * progress)) / 2
+
+
+def train_byol(
+    encoder: WhisperEncoder,
+    source: WaveformDataset,
+    unlabelled: WaveformDataset,
+    validation: Clips | None = None,
+    *,
+    seed: int,
+    metric: Metric,
+    byol: ByolConfig | None = None,
+    baseline: BaselineConfig | None = None,
+    config: TrainingConfig | None = None,
+    n_classes: int = 4,
+    monitor: Monitor | None = None,
+    fabric: Fabric | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> tuple[EmotionClassifier, History]:
+    """Train a copy of an encoder on emotions and, at the same time, by BYOL.
+
+    It begins as the baseline of the same seed does: the head's weights, its start on the frozen
+    encoder (``head_epochs``), the labelled batches and dropout are the baseline's, so that a
+    difference between the two is BYOL's. With a λ of 0 on BYOL it *is* the baseline, to the last
+    digits. On a CPU it computes with one thread, so that the weights are the same wherever it runs.
+
+    Args:
+        encoder: the encoder to start from; it stays as it is.
+        source: labelled clips to learn from, as sound. For the cross-entropy they are not
+            augmented: our choice, as in the baseline.
+        unlabelled: speech of the target language, as sound; its labels are not looked at.
+        validation: labelled spectrograms of *other speakers*, to choose the epoch by; None: the
+            last.
+        seed: of everything that is drawn, at least 0.
+        metric: judges the validation clips; see :data:`lowser_lib.methods.baseline.Metric`.
+        byol: settings of BYOL; None takes the defaults.
+        baseline: settings of head and encoder; None takes the defaults.
+        config: the loop's settings; None takes the defaults. ``batch_size`` counts labelled clips.
+        n_classes: number of emotions.
+        monitor: measures two views of some clips after each epoch; see
+            :func:`lowser_lib.training.monitoring.watch`.
+        fabric: as in :func:`lowser_lib.training.fit`.
+        checkpoint: as there; the head's start is not in it and is done again.
+        resume: as there.
+        progress: as there.
+
+    Returns:
+        The classifier, in evaluation mode, and the history, which holds both losses, λ and τ of
+        each epoch besides.
+
+    Raises:
+        TrainingError: there are no clips on one side, or training diverges.
+        CheckpointError: see :func:`lowser_lib.training.fit`.
+        ValueError: ``seed`` is negative, nothing of the encoder would be trained, or the baseline's
+            settings ask for augmented clips or balanced groups.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
+    for name, clips in (("source", source), ("unlabelled", unlabelled)):
+        if len(clips) == 0:
+            raise TrainingError(f"there is nothing to train on: {name} has no clip")
+    byol, baseline = byol or ByolConfig(), baseline or BaselineConfig()
+    config, fabric = config or TrainingConfig(), fabric or make_fabric()
+    if baseline.probe:
+        raise ValueError("encoder_learning_rate must be above 0: BYOL trains the encoder")
+    if baseline.augmentation() is not None:
+        raise ValueError(
+            f"augmentations must be 'none', not {baseline.augmentations!r}: BYOL's labelled clips "
+            "stay as they are; its views have settings of their own"
+        )
+    if baseline.balance_groups != "none":
+        raise ValueError(
+            f"balance_groups must be 'none', not {baseline.balance_groups!r}: BYOL's batches are "
+            "not balanced by group"
+        )
+    # The baseline's stream, and another one for what is BYOL's own.
+    shared = torch.Generator().manual_seed(seed)
+    own = torch.Generator().manual_seed(derive_seed(seed, 1))
+    with one_thread(fabric):
+        labelled = spectrograms(source, encoder.n_mels)
+        if baseline.head_epochs:
+            model, _ = train_baseline(
+                encoder,
+                labelled,
+                validation,
+                metric=metric,
+                generator=shared,
+                baseline=replace(baseline, encoder_learning_rate=0.0),
+                config=replace(config, epochs=baseline.head_epochs, patience=None),
+                n_classes=n_classes,
+                fabric=fabric,
+            )
+        else:
+            parts = baseline.hidden, baseline.dropout
+            model = EmotionClassifier(copy.deepcopy(encoder), n_classes, *parts, generator=shared)
+        weights = balanced_weights(source.labels, n_classes) if baseline.balance_classes else None
+        recipe = Byol(model, byol, baseline, weights, generator=own)
+        heard = (labelled.lengths, config.batch_size, shared)
+        unheard = (unlabelled.lengths, byol.target_batch or config.batch_size, own)
+        source_batches, target_batches = (
+            LengthBucketSampler(*one, num_replicas=fabric.world_size, rank=fabric.global_rank)
+            for one in (heard, unheard)
+        )
+        loader = PairLoader(
+            labelled,
+            source,
+            unlabelled,
+            (source_batches, target_batches),
+            byol.augmentation(),
+            own,
+            longest=None if byol.seconds is None else round(byol.seconds * SAMPLE_RATE),
+            device=fabric.device,
+        )
+        look = None
+        if monitor is not None:
+            views = two_views(loader.clips, byol.augmentation(), own, encoder.n_mels)
+            look = watch(monitor, model.encoder, recipe.projector, views, fabric)
+
+        def score() -> float:
+            assert validation is not None
+            found = predict(model, validation, fabric=fabric).argmax(axis=1)
+            return metric(validation.labels.numpy(), found)
+
+        history = fit(
+            recipe,
+            loader,
+            config,
+            generator=shared,
+            score=None if validation is None else score,
+            monitor=look,
+            fabric=fabric,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
+        )
+    return model.eval(), history

@@ -1,20 +1,25 @@
-"""Data sets of clips held in memory, and their way into batches."""
+"""Clips held in memory, from the rows of a manifest to the batches that a model learns from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lowser_lib.manifest import EMOTIONS
 from lowser_lib.sampling.epochs import Resumable
-from lowser_lib.views.mel import pad_mels
+from lowser_lib.views.cache import extract_all
+from lowser_lib.views.mel import MelView, pad_mels
 
 #: The label of a clip that has none; a supervised loss leaves such clips out.
 UNLABELLED = -1
+
 
 #: Classes ``(N,)`` from 0, as a caller may have them.
 Labels = Tensor | np.ndarray | Sequence[int]
@@ -178,3 +183,34 @@ def as_labels(labels: Labels | None, clips: int) -> Tensor:
     if result.is_floating_point() or (clips and int(result.min()) < UNLABELLED):
         raise ValueError(f"labels must be whole numbers from 0 ({UNLABELLED}: no label)")
     return result.to(torch.int64)
+
+
+def mel_clips(
+    manifest: pd.DataFrame,
+    roots: Sequence[Path] | Path,
+    *,
+    n_mels: int = 80,
+    cache: Path | None = None,
+    jobs: int = 1,
+) -> ClipDataset:
+    """Spectrograms of a manifest's clips, labelled with their emotions.
+
+    Args:
+        manifest: A manifest.
+        roots: Folders below which its paths are found.
+        n_mels: Mel bands, as the encoder hears them (``encoder.n_mels``).
+        cache: Folder that keeps spectrograms for the next time; None keeps none.
+        jobs: Workers that read files.
+
+    Returns:
+        The clips in the manifest's order. Labels are places in the manifest's ``EMOTIONS``, and
+        :data:`~lowser_lib.sampling.UNLABELLED` where a row has no emotion.
+
+    Raises:
+        AudioError: A file is missing or cannot be used.
+    """
+    folders = [roots] if isinstance(roots, Path) else list(roots)
+    mels = extract_all(MelView(n_mels), manifest, folders, cache, jobs)
+    numbers = {emotion: number for number, emotion in enumerate(EMOTIONS)}
+    labels = manifest["emotion"].map(numbers).fillna(UNLABELLED).astype(int)
+    return ClipDataset(mels, labels.to_numpy())

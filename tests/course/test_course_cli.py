@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from lowser_lib.course import cli, paths
+from lowser_lib.course import cli
+from lowser_lib.experiments import paths
 
 Capture = pytest.CaptureFixture[str]
 

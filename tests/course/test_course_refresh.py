@@ -11,14 +11,14 @@ import pytest
 
 from lowser_lib.course import refresh
 from lowser_lib.course.chapters import Chapter
-from lowser_lib.course.records import METADATA_KEY
 from lowser_lib.errors import RunError
+from lowser_lib.experiments.records import METADATA_KEY
 
 Write = Callable[..., Path]
 
 CELLS = [
     "import sys\nprint('one')\nsys.stdout.flush()\nprint('two')",
-    "from lowser_lib.course.records import record\nrecord('sum', {'value': 1})",
+    "from lowser_lib.experiments.records import record\nrecord('sum', {'value': 1})",
     "from lowser_lib.course.frontend import watched\nwatched()",
 ]
 

@@ -11,15 +11,16 @@ from typing import Any
 import nbformat
 import pytest
 
-from lowser_lib.course import paths, provenance, report, runner
+from lowser_lib.course import report, runner
 from lowser_lib.course.chapters import find_chapters, source_hash, title
-from lowser_lib.course.records import load_record
 from lowser_lib.errors import ProfileError, RunError
+from lowser_lib.experiments import paths, records
+from lowser_lib.experiments.records import load_record
 
 Write = Callable[..., Path]
 
 RECORDING = """\
-from lowser_lib.course.records import record
+from lowser_lib.experiments.records import record
 
 record("sum", {"value": 1 + SEED, "profile": PROFILE}, {"terms": 2})
 """
@@ -100,7 +101,7 @@ def test_run_reports_records_fails_and_resumes(
 
 TRYING = """\
 from lowser_lib.course import profiles
-from lowser_lib.course.records import record
+from lowser_lib.experiments.records import record
 
 profile = profiles.get(PROFILE)
 record("tried", {"epochs": profile.epochs, "encoder": profile.encoder}, {})
@@ -243,18 +244,18 @@ def test_git_state_of_a_checkout(tmp_path: Path) -> None:
         name = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
         subprocess.run(["git", *name, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
-    assert provenance.git_commit(tmp_path)["hash"] is None
+    assert records.git_commit(tmp_path)["hash"] is None
     git("init")
-    assert provenance.git_commit(tmp_path) == {"hash": None, "dirty": True}
+    assert records.git_commit(tmp_path) == {"hash": None, "dirty": True}
     for name in ("code.py", "results/fast/01.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1", encoding="utf-8")
     git("add", ".")
     git("commit", "-m", "first")
-    state = provenance.git_commit(tmp_path)
+    state = records.git_commit(tmp_path)
     assert len(state["hash"]) == 40
     assert state["dirty"] is False
     (tmp_path / "results/fast/01.json").write_text("2", encoding="utf-8")
-    assert provenance.git_commit(tmp_path / "results")["dirty"] is False
+    assert records.git_commit(tmp_path / "results")["dirty"] is False
     (tmp_path / "code.py").write_text("2", encoding="utf-8")
-    assert provenance.git_commit(tmp_path)["dirty"] is True
+    assert records.git_commit(tmp_path)["dirty"] is True

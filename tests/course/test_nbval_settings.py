@@ -20,8 +20,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from lowser_lib.course import paths, refresh
+from lowser_lib.course import refresh
 from lowser_lib.course.chapters import Chapter
+from lowser_lib.experiments import paths
 
 PROJECT = Path(__file__).resolve().parents[2]
 

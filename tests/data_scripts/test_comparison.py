@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lowser_lib.corpora.base import EMOTIONS
-from lowser_lib.course import profiles
+from lowser_lib.experiments import profiles
 from lowser_lib.views.normalisation import BandStatistics, match_bands
 from pretraining import comparison
 from pretraining.comparison import HELD_OUT, Speech, Variant, neural, yardsticks

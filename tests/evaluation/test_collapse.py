@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from lowser_lib.encoders.heads import draw_linear
 from lowser_lib.errors import EvaluationError
 from lowser_lib.evaluation import (
     collapse_figures,
@@ -26,11 +27,11 @@ from lowser_lib.evaluation import (
     spread,
     uniformity,
 )
-from lowser_lib.methods import Step
-from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, draw_linear
+from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier
 from lowser_lib.methods.byol import Byol, ByolConfig
 from lowser_lib.sampling import Batch
 from lowser_lib.sampling.pairs import Pairs
+from lowser_lib.training import Step
 
 
 def draw(n: int, d: int, seed: int = 0) -> np.ndarray:

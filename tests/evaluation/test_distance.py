@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.distance import frequency_distance
+from lowser_lib.evaluation.similarity import frequency_distance
 
 WORDS = st.text("abcd", min_size=1, max_size=12)
 

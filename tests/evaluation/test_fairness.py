@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.fairness import (
+from lowser_lib.evaluation.groups import (
     Least,
     by_group,
     cells,

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.fairness import Least, largest_gap, length_bins
 from lowser_lib.evaluation.gaps import (
     CONDITIONAL,
     MIX,
@@ -21,6 +20,7 @@ from lowser_lib.evaluation.gaps import (
     gap_change,
     gaps,
 )
+from lowser_lib.evaluation.groups import Least, largest_gap, length_bins
 from lowser_lib.evaluation.intervals import paired_speaker_bootstrap
 
 LABELS = ["angry", "happy", "neutral", "sad"]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation import identifiability
-from lowser_lib.evaluation.identifiability import speaker_identifiability
+from lowser_lib.evaluation import probing
+from lowser_lib.evaluation.probing import speaker_identifiability
 
 EAST, NORTH = (1.0, 0.0), (0.0, 1.0)
 
@@ -85,7 +85,7 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     vectors, speakers = random.normal(size=(50, 4)), np.arange(50) % 6
     whole = speaker_identifiability(vectors, speakers)
-    monkeypatch.setattr(identifiability, "BLOCK", 7)
+    monkeypatch.setattr(probing, "BLOCK", 7)
     assert speaker_identifiability(vectors, speakers) == whole
 
 

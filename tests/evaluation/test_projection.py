@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.projection import tsne
+from lowser_lib.evaluation.similarity import tsne
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], 30)

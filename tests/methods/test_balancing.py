@@ -11,13 +11,10 @@ import torch.nn.functional as F
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
-from lowser_lib.methods import Step
 from lowser_lib.methods.balancing import cell_weights, cells_of
-from lowser_lib.methods.baseline import Baseline, BaselineConfig, EmotionClassifier
-from lowser_lib.prediction import predict
-from lowser_lib.recipes import train_baseline
+from lowser_lib.methods.baseline import Baseline, BaselineConfig, EmotionClassifier, train_baseline
 from lowser_lib.sampling import Batch, ClipDataset
-from lowser_lib.training import TrainingConfig
+from lowser_lib.training import Step, TrainingConfig, predict
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, -1, 0, 1])
 GROUPS = ["m", "m", "m", "m", "f", "f", "unknown", "unknown"]

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.checkpoints import EncoderDimensions
-from lowser_lib.methods import Step
 from lowser_lib.methods.baseline import (
     Baseline,
     BaselineConfig,
@@ -22,6 +21,7 @@ from lowser_lib.methods.baseline import (
     balanced_weights,
 )
 from lowser_lib.sampling import UNLABELLED, Batch
+from lowser_lib.training import Step
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
+from lowser_lib.encoders.heads import mlp
 from lowser_lib.losses import symmetric_byol_loss
-from lowser_lib.methods import Step
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier
-from lowser_lib.methods.byol import Byol, ByolConfig, half_life, mlp
+from lowser_lib.methods.byol import Byol, ByolConfig, half_life
 from lowser_lib.sampling import Batch
 from lowser_lib.sampling.pairs import Pairs
+from lowser_lib.training import Step
 
 SMALL: dict[str, Any] = {"hidden": 12, "projection": 6}
 

@@ -10,13 +10,10 @@ from torch import Tensor
 
 from lowser_lib.errors import TrainingError
 from lowser_lib.losses import pairwise_nt_xent
-from lowser_lib.methods import Step
+from lowser_lib.methods.fine_tuning import FineTune, FineTuneConfig, MultiViewClassifier
 from lowser_lib.methods.pairwise import (
     NO_AUGMENTATION,
     EncodersConfig,
-    FineTune,
-    FineTuneConfig,
-    MultiViewClassifier,
     Pairwise,
     PairwiseConfig,
     ViewAugmentation,
@@ -24,6 +21,7 @@ from lowser_lib.methods.pairwise import (
 )
 from lowser_lib.sampling import UNLABELLED
 from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
+from lowser_lib.training import Step
 
 SMALL = EncodersConfig(dimension=16, channels=8, dropout=0.0)
 

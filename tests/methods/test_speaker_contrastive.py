@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from lowser_lib.augment import GaussianNoise
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
+from lowser_lib.encoders.heads import projection_head
 from lowser_lib.errors import TrainingError
 from lowser_lib.losses import nt_xent
-from lowser_lib.methods import Step
 from lowser_lib.methods.speaker_contrastive import (
     BatchShape,
     SpeakerContrastive,
     SpeakerContrastiveConfig,
     batch_shape,
-    projection_head,
     speaker_sampler,
 )
 from lowser_lib.sampling import Batch
+from lowser_lib.training import Step
 
 CONFIG = SpeakerContrastiveConfig()
 

@@ -9,12 +9,7 @@ from torch import Tensor
 
 from lowser_lib.augment import Compose, FrequencyMasking, GaussianNoise, SpeedPerturbation
 from lowser_lib.sampling import Batch, ClipDataset, LengthBucketSampler
-from lowser_lib.sampling.augmented import (
-    AugmentedLoader,
-    WaveformDataset,
-    batch_log_mel,
-    cut,
-)
+from lowser_lib.sampling.augmented import AugmentedLoader, WaveformDataset, batch_log_mel, cut
 from lowser_lib.views.mel import log_mel
 
 NOISY = Compose([SpeedPerturbation(), GaussianNoise(), FrequencyMasking()])

@@ -12,7 +12,7 @@ import torch
 from lowser_lib import manifest
 from lowser_lib.errors import AudioError
 from lowser_lib.sampling import UNLABELLED
-from lowser_lib.sampling.from_manifest import mel_clips
+from lowser_lib.sampling.clips import mel_clips
 from lowser_lib.views.mel import log_mel
 
 

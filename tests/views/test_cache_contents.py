@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowser_lib.course import cli, paths
+from lowser_lib.course import cli
 from lowser_lib.errors import CacheError
-from lowser_lib.views.cache import read_entries, write_shard
-from lowser_lib.views.cache_contents import clear, contents
+from lowser_lib.experiments import paths
+from lowser_lib.views.cache import clear, contents, read_entries, write_shard
 
 
 @pytest.fixture

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowser_lib.course.checks.framework import (
-    Student,
-    expect_close,
-    expect_shape,
-    run_check,
-)
+from lowser_lib.course.checks.framework import Student, expect_close, expect_shape, run_check
 
 
 def check_add_noise(student: Student) -> None:

@@ -6,12 +6,7 @@ import math
 
 import numpy as np
 
-from lowser_lib.course.checks.framework import (
-    Student,
-    expect_close,
-    expect_shape,
-    run_check,
-)
+from lowser_lib.course.checks.framework import Student, expect_close, expect_shape, run_check
 
 
 def check_deal(student: Student) -> None:

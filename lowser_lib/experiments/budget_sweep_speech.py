@@ -1,0 +1,150 @@
+"""What the sweep over label budgets hears: corpora through all views, made ready for encoders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from lowser_lib.encoders.view_encoders import kind_of
+from lowser_lib.errors import ProfileError
+from lowser_lib.experiments import data, paths
+from lowser_lib.manifest import EMOTIONS
+from lowser_lib.sampling import UNLABELLED
+from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.views.base import View
+from lowser_lib.views.cache import extract_all
+from lowser_lib.views.normalisation import PRIOR_CLIPS, standardise_speakers
+
+#: Whose means and deviations features are brought to 0 and 1 by.
+Normalise = Literal["corpus", "speaker"]
+
+
+#: What is pre-trained on: the target corpus's training speakers, other corpora, or both.
+PretrainedOn = Literal["target", "other", "both"]
+
+
+@dataclass(frozen=True)
+class SpeechConfig:
+    """What is heard, and how it is made ready.
+
+    Attributes:
+        normalise: ``"speaker"`` takes each voice out
+            (:func:`~lowser_lib.views.normalisation.standardise_speakers`), ``"corpus"`` the corpus
+            alone.
+        pretrained_on: ``"target"``, ``"other"`` or ``"both"``.
+        frames: how many frames of a spectrogram are averaged to one, at least 1.
+    """
+
+    normalise: Normalise = "corpus"
+    pretrained_on: PretrainedOn = "target"
+    # Our choice: 20 ms, as Whisper and wav2vec 2.0 have it; convolutions cost half as much.
+    frames: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse names that do not exist."""
+        for name, choices in (
+            ("normalise", get_args(Normalise)),
+            ("pretrained_on", get_args(PretrainedOn)),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {choices}, not {getattr(self, name)!r}")
+        if self.frames < 1:
+            raise ValueError(f"frames must be at least 1, not {self.frames!r}")
+
+
+def known_views() -> tuple[str, ...]:
+    """Names of the views that can be had on this machine without fetching anything."""
+    from lowser_lib.views.wav2vec2_sources import nano_card
+
+    shipped = nano_card()["sha256"] is not None
+    return ("mel", "egemaps", "wav2vec2") if shipped else ("mel", "egemaps")
+
+
+def make_view(name: str) -> View:
+    """A view by its name.
+
+    Raises:
+        ProfileError: There is no such view.
+        CheckpointError: Its weights are missing.
+    """
+    if name == "mel":
+        from lowser_lib.views.mel import MelView
+
+        return MelView()
+    if name == "egemaps":
+        from lowser_lib.views.egemaps import EgemapsView
+
+        return EgemapsView()
+    if name == "wav2vec2":
+        from lowser_lib.views.wav2vec2 import Wav2Vec2View
+
+        return Wav2Vec2View("nano", layer="mix", pooled=True)
+    raise ProfileError(f"unknown view {name!r}; choose from mel, egemaps, wav2vec2")
+
+
+def extract_views(
+    corpus: str, views: Sequence[str], *, cache: Path | None = None, jobs: int = 1
+) -> tuple[pd.DataFrame, MultiViewDataset]:
+    """All clips of a corpus through all views, from the cache where they are there.
+
+    Args:
+        corpus: Name of the corpus.
+        views: Names of views.
+        cache: Folder of the cache; None takes the course's.
+        jobs: Worker processes.
+
+    Returns:
+        The manifest, numbered from 0, and the clips in its order with emotions as labels.
+    """
+    loaded = data.load([corpus], jobs=jobs, progress=False)
+    table = loaded.corpus(corpus)
+    arrays = {
+        name: extract_all(
+            make_view(name), table, loaded.roots, cache or paths.features(), jobs=jobs
+        )
+        for name in views
+    }
+    codes = table["emotion"].map({emotion: code for code, emotion in enumerate(EMOTIONS)})
+    labels = codes.fillna(UNLABELLED).astype(int).to_numpy()
+    return table, MultiViewDataset(arrays, labels)
+
+
+def normalised(
+    table: pd.DataFrame,
+    clips: MultiViewDataset,
+    speech: SpeechConfig,
+    tested: Collection[str] = (),
+) -> MultiViewDataset:
+    """Features of a corpus, made ready for encoders.
+
+    Args:
+        table: its manifest, in the order of the clips.
+        clips: as they come from :func:`extract_views`.
+        speech: how.
+        tested: test speakers, who do not tell what all speakers are like.
+    """
+    reference = ~table["speaker"].isin(list(tested)).to_numpy()
+    prior = PRIOR_CLIPS if speech.normalise == "speaker" else math.inf
+    speakers = table["speaker"].tolist()
+    views = {}
+    for name, tensors in clips.views.items():
+        arrays = [tensor.numpy() for tensor in tensors]
+        frames = kind_of(name, arrays[0].ndim) == "spectrogram"
+        if frames:
+            arrays = [_averaged(array, speech.frames) for array in arrays]
+        views[name] = standardise_speakers(arrays, speakers, reference, frames=frames, prior=prior)
+    return MultiViewDataset(views, clips.labels)
+
+
+def _averaged(mel: np.ndarray, frames: int) -> np.ndarray:
+    """A spectrogram with so many frames averaged to one; at the end there may be fewer."""
+    starts = np.arange(0, mel.shape[1], frames)
+    counts = np.diff(starts, append=mel.shape[1])
+    averaged: np.ndarray = np.add.reduceat(mel, starts, axis=1) / counts
+    return averaged

@@ -1,0 +1,254 @@
+"""The speech of a profile: what is missing and can be made is made, the rest must be in place.
+
+``data.load(profile)`` gives one manifest over the profile's labelled corpora, the roots below
+which their files lie, what was left out, and a hash of each corpus for the run record.
+
+Some corpora do not know the speaker of a few clips (MSP-Podcast). No split could be sure to keep
+such a clip apart from its own speaker, so these are left out, and listed. A corpus that knows no
+speaker at all stays whole: it can still be tested on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lowser_lib import corpora, files, manifest
+from lowser_lib.corpora.base import Exclusion
+from lowser_lib.course.frontend import watched
+from lowser_lib.errors import ProfileError
+from lowser_lib.experiments import paths, preparation
+from lowser_lib.experiments.preparation import Prepared
+from lowser_lib.experiments.profiles import Profile
+
+Value = TypeVar("Value")
+
+
+LIMIT_SEED = 0
+"""Seed of the draw when a profile limits the clips of a corpus: all runs use the same clips."""
+
+
+@runtime_checkable
+class Derived(Protocol):
+    """A corpus whose clips are made from the files as they came."""
+
+    def build(self, source: Path, target: Path) -> str:
+        """Make the clips in ``target`` from the folder ``source``."""
+
+
+@dataclass(frozen=True)
+class CourseData:
+    """The speech that a notebook works with.
+
+    Attributes:
+        manifest: All usable utterances of the corpora asked for, unlimited.
+        roots: Folders below which the manifest's paths are found, for
+            :func:`lowser_lib.audio.locate`.
+        exclusions: What was left out, and why.
+        hashes: Corpus name to the SHA-256 of its content.
+        profile: The profile, or None when corpora were asked for by name.
+    """
+
+    manifest: pd.DataFrame
+    roots: tuple[Path, ...]
+    exclusions: tuple[Exclusion, ...]
+    hashes: Mapping[str, str]
+    profile: Profile | None = None
+
+    def corpus(self, name: str) -> pd.DataFrame:
+        """All utterances of one corpus.
+
+        Args:
+            name: Name of the corpus.
+
+        Raises:
+            ProfileError: It was not loaded.
+        """
+        if name not in self.hashes:
+            raise ProfileError(f"corpus {name!r} is not loaded, only {', '.join(self.hashes)}")
+        rows = self.manifest["corpus"] == preparation.folder_name(name)
+        return self.manifest[rows].reset_index(drop=True)
+
+    def source(self) -> pd.DataFrame:
+        """The profile's labelled English utterances, at most as many as it allows a corpus."""
+        profile = self._profile()
+        parts = [
+            limit(_labelled(self.corpus(name)), profile.max_source_clips)
+            for name in profile.sources
+        ]
+        return manifest.combine(*parts)
+
+    def target(self, language: str) -> pd.DataFrame:
+        """The labelled utterances on which transfer to a language is measured.
+
+        Args:
+            language: ISO 639-1 code, a key of the profile's targets.
+        """
+        profile = self._profile()
+        name = _of_language(profile.targets, language)
+        return limit(_labelled(self.corpus(name)), profile.max_target_clips)
+
+    def unlabelled(self, language: str) -> pd.DataFrame:
+        """Utterances of a language whose emotion is not used: load with ``unlabelled=True``.
+
+        Args:
+            language: ISO 639-1 code, a key of the profile's unlabelled corpora.
+        """
+        profile = self._profile()
+        parts = []
+        for name in _of_language(profile.unlabelled, language):
+            table = self.corpus(name)
+            silent = table[table["emotion"].isna() & (table["language"] == language)]
+            parts.append(limit(silent.reset_index(drop=True), profile.max_unlabelled_clips))
+        return manifest.combine(*parts)
+
+    def left_out(self) -> pd.DataFrame:
+        """The exclusions as a table with columns ``path`` and ``reason``."""
+        rows = [(exclusion.path, exclusion.reason) for exclusion in self.exclusions]
+        return pd.DataFrame(rows, columns=["path", "reason"])
+
+    def _profile(self) -> Profile:
+        if self.profile is None:
+            raise ProfileError(
+                "corpora were loaded by name; use corpus(name), or load a profile to have "
+                "sources and targets"
+            )
+        return self.profile
+
+
+def load(
+    what: Profile | Iterable[str],
+    *,
+    unlabelled: bool = False,
+    jobs: int | None = None,
+    progress: bool | None = None,
+) -> CourseData:
+    """Load the speech of a profile, or corpora by name; make first what can be made.
+
+    Args:
+        what: A profile, or names of corpora (``table:NAME`` for a reader's own).
+        unlabelled: With a profile: its unlabelled corpora too.
+        jobs: Worker processes; None takes the profile's number, or 2.
+        progress: Show progress bars; None shows them where somebody is watching.
+
+    Returns:
+        The course data.
+
+    Raises:
+        CorpusError: A corpus is unknown, or its layout does not fit.
+        ProfileError: A real corpus is not on this machine; the message says where to get it.
+        SynthesisError: Synthetic speech could not be made.
+    """
+    profile = what if isinstance(what, Profile) else None
+    if profile is not None:
+        names = profile.corpora if unlabelled else profile.labelled
+    elif isinstance(what, str):
+        raise ValueError(f"what must be a profile or a list of names, got the string {what!r}")
+    else:
+        names = tuple(dict.fromkeys(what))  # type: ignore[arg-type]
+    if not names:
+        raise ValueError("no corpora to load; give at least one name")
+    workers = jobs if jobs is not None else profile.jobs if profile is not None else 2
+    shown = watched() if progress is None else progress
+    make(names, jobs=workers, progress=shown)
+    bar = tqdm(names, desc="reading corpora", unit="corpus", leave=False, disable=not shown)
+    prepared = [_of_known_speakers(preparation.prepare(name, jobs=workers)) for name in bar]
+    return CourseData(
+        manifest=manifest.combine(*(part.manifest for part in prepared)),
+        roots=tuple(dict.fromkeys(part.root for part in prepared)),
+        exclusions=tuple(exclusion for part in prepared for exclusion in part.exclusions),
+        hashes={part.name: part.hash for part in prepared},
+        profile=profile,
+    )
+
+
+def _of_known_speakers(part: Prepared) -> Prepared:
+    """Leave out clips of unknown speakers, where other speakers of the corpus are known."""
+    unknown = manifest.speaker_unknown(part.manifest)
+    if not unknown.any() or unknown.all():
+        return part
+    reason = "the corpus knows its other speakers, not this one: no split by speaker would be sure"
+    left_out = [Exclusion(path, reason) for path in part.manifest.loc[unknown, "path"]]
+    known = part.manifest[~unknown].reset_index(drop=True)
+    return replace(part, manifest=known, exclusions=(*part.exclusions, *left_out))
+
+
+def make(names: Iterable[str], *, jobs: int = 2, progress: bool = False) -> None:
+    """Make those of the named corpora that the course makes itself and that are not whole.
+
+    Args:
+        names: Names of corpora; real ones are left alone.
+        jobs: Worker processes.
+        progress: Show a progress bar.
+
+    Raises:
+        ProfileError: What a corpus is made from is not on this machine.
+        SynthesisError: Synthetic speech could not be made.
+    """
+    from lowser_lib.corpora import synthetic
+
+    root = paths.made_corpora()
+    cards = {name: corpora.get(name).card for name in names}
+    spoken = [name for name, card in cards.items() if card.synthetic]
+    if spoken:
+        synthetic.synthesize(root, names=spoken, jobs=jobs, progress=progress)
+    for name, card in cards.items():
+        if card.derived is not None:
+            _derive(name, root / name)
+
+
+def _derive(name: str, target: Path) -> None:
+    """Make a corpus from the folder as it came, anew when that has changed."""
+    source = paths.corpora_root()
+    corpus = corpora.get(name)
+    if source is None or not (source / name).is_dir():
+        raise ProfileError(preparation.missing_message(name, corpus.card, source))
+    if not isinstance(corpus, Derived):
+        raise TypeError(f"corpus {name!r} says that it is derived, but has no build()")
+    state = preparation.fingerprint(source / name)
+    note = target.with_name(f"{target.name}.source")
+    if target.exists() and (not note.is_file() or note.read_text(encoding="utf-8") != state):
+        shutil.rmtree(target)
+    corpus.build(source / name, target)
+    files.write_text(note, state)
+
+
+def limit(table: pd.DataFrame, maximum: int | None) -> pd.DataFrame:
+    """Draw at most so many utterances, keeping each speaker's and emotion's share.
+
+    Args:
+        table: A manifest.
+        maximum: Most rows, at least 1; None keeps all.
+
+    Returns:
+        Rows in their old order, numbered from 0. The draw is the same on every call.
+    """
+    if maximum is None or len(table) <= maximum:
+        return table.reset_index(drop=True)
+    if maximum < 1:
+        raise ValueError(f"maximum must be at least 1, got {maximum}")
+    shuffled = table.sample(frac=1.0, random_state=np.random.default_rng(LIMIT_SEED))
+    cells = shuffled.groupby(["corpus", "speaker", "emotion"], dropna=False)["utterance_id"]
+    # The k-th of n in a cell comes at (k + ½)/n: cutting there takes the same share of each cell.
+    order = (cells.cumcount() + 0.5) / cells.transform("size")
+    chosen = order.sort_values(kind="stable").index[:maximum]
+    return table.loc[chosen.sort_values()].reset_index(drop=True)
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["emotion"].notna()].reset_index(drop=True)
+
+
+def _of_language(table: Mapping[str, Value], language: str) -> Value:
+    if language not in table:
+        raise ProfileError(
+            f"the profile has nothing for language {language!r}, only for {', '.join(table)}"
+        )
+    return table[language]

@@ -1,0 +1,168 @@
+"""Where things lie on this machine: the only module that reads environment variables.
+
+``LOWSER_CORPORA`` is the root of the real corpora, one folder each; without it the course has
+synthetic speech only. ``LOWSER_HOME`` is where the course keeps what it makes and can make again:
+synthetic corpora, prepared manifests, cached features, downloaded checkpoints. Nothing is written
+outside these two and the output folder that a command is given.
+
+``LOWSER_TRIAL`` is set by ``lowser run --trial`` for its notebooks: profiles then come cut down to
+a few clips and steps. ``LOWSER_TRIAL_ENCODER`` names the encoder that stands in for theirs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lowser_lib.errors import ProfileError
+
+HOME_VARIABLE = "LOWSER_HOME"
+
+
+CORPORA_VARIABLE = "LOWSER_CORPORA"
+
+
+TRIAL_VARIABLE = "LOWSER_TRIAL"
+
+
+TRIAL_ENCODER_VARIABLE = "LOWSER_TRIAL_ENCODER"
+
+
+def home() -> Path:
+    """Folder for what the course makes; the user's cache folder unless ``LOWSER_HOME`` is set.
+
+    Returns:
+        An absolute path. The folder need not exist yet.
+    """
+    chosen = os.environ.get(HOME_VARIABLE, "").strip()
+    if chosen:
+        folder = Path(chosen)
+    else:
+        import pooch  # imported late: `lowser doctor` runs where packages are missing
+
+        folder = Path(pooch.os_cache("lowser"))
+    return folder.expanduser().absolute()
+
+
+def corpora_root() -> Path | None:
+    """Root of the real corpora, or None where ``LOWSER_CORPORA`` is not set.
+
+    Raises:
+        ProfileError: The variable is set, but names no folder.
+    """
+    chosen = os.environ.get(CORPORA_VARIABLE, "").strip()
+    if not chosen:
+        return None
+    folder = Path(chosen).expanduser().absolute()
+    if not folder.is_dir():
+        raise ProfileError(
+            f"{CORPORA_VARIABLE} is set to {folder}, which is no folder; set it to the folder "
+            f"that holds ravdess/, urdu/, emodb/, ... or unset it to work with synthetic speech"
+        )
+    return folder
+
+
+def made_corpora() -> Path:
+    """Root of the corpora that the course makes itself: synthetic speech, joined words."""
+    return home() / "corpora"
+
+
+def features() -> Path:
+    """Folder of the cached views (mel, eGeMAPS-88, ...)."""
+    return home() / "features"
+
+
+def checkpoints() -> Path:
+    """Folder of the downloaded checkpoints."""
+    return home() / "checkpoints"
+
+
+def project_root() -> Path | None:
+    """The checkout that holds ``notebooks/``, or None where only the library is installed.
+
+    The folder above the library is looked at first, then the working folder and those above it,
+    so that a notebook finds its own checkout.
+    """
+    here = Path.cwd()
+    for folder in (Path(__file__).resolve().parents[2], here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    return None
+
+
+def require_project_root() -> Path:
+    """The checkout that holds ``notebooks/``.
+
+    Raises:
+        ProfileError: There is none in sight.
+    """
+    folder = project_root()
+    if folder is None:
+        raise ProfileError(
+            "no folder with notebooks/ and pyproject.toml here or above; change into a checkout "
+            "of LowSER and run the command again"
+        )
+    return folder
+
+
+def results_root() -> Path:
+    """The run records of the checkout, ``results/``.
+
+    Raises:
+        ProfileError: No checkout is in sight.
+    """
+    return require_project_root() / "results"
+
+
+def is_trial() -> bool:
+    """Whether this process belongs to a trial run, in which profiles are cut down."""
+    return bool(os.environ.get(TRIAL_VARIABLE, "").strip())
+
+
+def trial_encoder() -> str | None:
+    """Name or file of the encoder of a trial run; None leaves the profile's own."""
+    return os.environ.get(TRIAL_ENCODER_VARIABLE, "").strip() or None
+
+
+@contextmanager
+def trial(wanted: bool, encoder: str | None = None) -> Iterator[None]:
+    """Make this process, and the kernels it starts meanwhile, part of a trial run, or of none.
+
+    Args:
+        wanted: Whether it is a trial.
+        encoder: Name or file of the trial's encoder; a file is made absolute.
+    """
+    if encoder is not None and Path(encoder).is_file():
+        encoder = str(Path(encoder).absolute())
+    values = {TRIAL_VARIABLE: "1" if wanted else "", TRIAL_ENCODER_VARIABLE: encoder or ""}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def kernel_environment() -> dict[str, str]:
+    """Variables for a notebook's kernel, which starts in another folder than the command did.
+
+    Relative paths are made absolute, and the library that runs the command comes first on the
+    kernel's module path, so that both are one.
+    """
+    library = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    modules = [library, *(str(Path(entry).absolute()) for entry in inherited if entry)]
+    variables = {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(modules)),
+        HOME_VARIABLE: str(home()),
+    }
+    root = corpora_root()
+    if root is not None:
+        variables[CORPORA_VARIABLE] = str(root)
+    return variables

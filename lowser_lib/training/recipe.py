@@ -1,0 +1,62 @@
+"""What a method computes from a batch, and nothing about how training runs.
+
+A recipe holds its networks and turns a batch into losses. The loop around it
+(:func:`lowser_lib.training.fit`) is the same for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Step(NamedTuple):
+    """Where training stands: all that a schedule or an augmentation may depend on.
+
+    Attributes:
+        number: optimizer steps taken before this one, from 0.
+        total: optimizer steps of the whole run, if it is not stopped early.
+        generator: source of randomness on the CPU, seeded anew for each epoch (and process), so
+            that a resumed run draws the same numbers.
+    """
+
+    number: int
+    total: int
+    generator: torch.Generator
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, from 0 at the first step to 1 at the last."""
+        return self.number / max(1, self.total - 1)
+
+
+class Recipe(nn.Module, ABC):
+    """A method, as the training loop sees it.
+
+    Everything that has to survive a restart lies in parameters and buffers (a target network, a
+    queue), or follows from :class:`Step` (a schedule). Random numbers come from ``step.generator``;
+    dropout alone uses torch's own generator, which the loop seeds.
+    """
+
+    @abstractmethod
+    def forward(self, batch: Any, step: Step) -> dict[str, Tensor]:
+        """Losses of one batch.
+
+        Args:
+            batch: what the loader yields, on the device; :class:`lowser_lib.sampling.Batch` or
+                several of them.
+            step: where training stands.
+
+        Returns:
+            Scalars by name. ``"loss"`` is minimised; the others are recorded beside it.
+        """
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for the optimizer, each with ``params`` and its own peak learning rate ``lr``."""
+
+    def after_step(self, step: Step) -> None:
+        """Do what follows an optimizer step, such as moving a target network; here: nothing."""

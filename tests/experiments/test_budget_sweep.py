@@ -1,0 +1,239 @@
+"""The sweep over label budgets, on made-up views: records, resuming, curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowser_lib.course import cli
+from lowser_lib.errors import ProfileError, RunError
+from lowser_lib.experiments import budget_sweep, budget_sweep_run, budget_sweep_summary
+from lowser_lib.experiments.budget_sweep import BudgetSweepSettings
+from lowser_lib.experiments.budget_sweep_run import ARMS, ProbeConfig, uar
+from lowser_lib.experiments.budget_sweep_speech import SpeechConfig, make_view, normalised
+from lowser_lib.experiments.profiles import FAST
+from lowser_lib.manifest import EMOTIONS
+from lowser_lib.sampling import UNLABELLED
+from lowser_lib.sampling.multiview import MultiViewDataset
+
+CLIPS, SPEAKERS = 36, 6
+SMALL: Mapping[str, Any] = {
+    "encoders.dimension": 8,
+    "encoders.channels": 4,
+    "pairwise.steps": 2,
+    "tuning.steps": 2,
+    "augmentation.hidden": 0.1,
+}
+
+
+def make_corpus(corpus: str, views: tuple[str, ...], **_: Any) -> tuple[pd.DataFrame, Any]:
+    random = np.random.default_rng(0)
+    number = np.arange(CLIPS)
+    emotion = np.array([*EMOTIONS, None], dtype=object)[number // SPEAKERS % 5]
+    table = pd.DataFrame(
+        {
+            "utterance_id": [f"{corpus}/{i:03d}" for i in number],
+            "corpus": corpus,
+            "speaker": [f"{corpus}/{i % SPEAKERS}" for i in number],
+            "emotion": emotion,
+        }
+    )
+    arrays = {
+        "mel": [random.normal(size=(5, 20 + i % 7)) for i in number],
+        "egemaps": list(random.normal(size=(CLIPS, 6))),
+    }
+    labels = [EMOTIONS.index(one) if isinstance(one, str) else UNLABELLED for one in emotion]
+    return table, MultiViewDataset({name: arrays[name] for name in views}, labels)
+
+
+def load(names: Iterable[str], **_: Any) -> Any:
+    return SimpleNamespace(hashes=dict.fromkeys(names, "hash"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BudgetSweepSettings:
+    for module in (budget_sweep, budget_sweep_run):
+        monkeypatch.setattr(module, "extract_views", make_corpus)
+    monkeypatch.setattr(budget_sweep, "data", SimpleNamespace(load=load))
+    return BudgetSweepSettings(
+        results=tmp_path, corpora=["table:made"], views=["mel", "egemaps"], budgets=(1, 99, 0),
+        seeds=1, jobs=1, changes=SMALL,
+    )  # fmt: skip
+
+
+def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
+    settings: BudgetSweepSettings, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    runs = budget_sweep.run(settings, lines.append)
+    folder = tmp_path / "fast/sweeps/pairwise"
+    names = [f"made-{fold}-0" for fold in range(FAST.folds)]
+    assert sorted(path.stem for path in folder.iterdir()) == names
+    assert len(lines) == FAST.folds
+    for run in runs:
+        results = run.metrics["results"]
+        assert len(results) == 3 * 3 * len(ARMS)
+        assert {one["view"] for one in results} == {"mel", "egemaps", "together"}
+        assert all((one["uar"] is None) is (one["budget"] == 99) for one in results)
+        truth = run.metrics["truth"]
+        assert len(run.metrics["speakers"]) == len(truth)
+        for one in results:
+            if one["uar"] is not None:
+                assert len(one["predicted"]) == len(truth)
+                both = list(zip(truth, one["predicted"], strict=True))
+                recalls = [
+                    np.mean([a == b for a, b in both if a == emotion]) for emotion in set(truth)
+                ]
+                assert one["uar"] == pytest.approx(np.mean(recalls), abs=1e-6)
+        # Unlabelled clips of the training speakers are pre-trained on; test speakers are not.
+        held_out = len(set(run.metrics["speakers"]))
+        assert run.metrics["pretraining"]["clips"] == CLIPS * (SPEAKERS - held_out) // SPEAKERS
+    assert budget_sweep.read_all(tmp_path, "fast") == runs
+
+    # A second time nothing is run, and nothing changes.
+    written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again: list[str] = []
+    assert budget_sweep.run(settings, again.append) == runs
+    assert again == [f"{FAST.folds} of {FAST.folds} runs are finished already"]
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == written
+
+    # A missing run comes out as it was.
+    (folder / f"{names[0]}.json").unlink()
+    repeated = budget_sweep.run(settings, again.append)
+    assert [run.metrics for run in repeated] == [run.metrics for run in runs]
+
+    # Other settings do not mix with these.
+    other = replace(settings, changes={**SMALL, "pairwise.temperature": 0.2})
+    with pytest.raises(RunError, match=r"comes from other settings \(pairwise\)"):
+        budget_sweep.run(other, again.append)
+
+    curves = budget_sweep_summary.curves(runs)
+    assert set(curves.index.get_level_values("budget")) == {0, 1}
+    assert curves["n_pairs"].eq(FAST.folds).all()
+    np.testing.assert_allclose(
+        curves["difference"], curves["pairwise"] - curves["scratch"], atol=1e-9
+    )
+    assert "all" in budget_sweep_summary.text(runs)
+    probes = budget_sweep_summary.curves(runs, "probe", "svm")
+    np.testing.assert_allclose(probes["difference"], probes["probe"] - probes["svm"], atol=1e-9)
+    with pytest.raises(RunError, match="no result of an arm 'words'; there are svm, untrained"):
+        budget_sweep_summary.curves(runs, "words")
+
+
+def test_the_arms_differ_in_their_start_alone(
+    settings: BudgetSweepSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_learned(clips: Any, *, encoders: Any, **_: Any) -> Any:
+        healthy = {"spread": 1.0, "effective_rank": 9.0, "uniformity": -2.0}
+        row = {"loss": 0.0, "matched": 0.0}
+        for view in encoders:
+            row |= {f"{view}_projection_{name}": value for name, value in healthy.items()}
+        return SimpleNamespace(encoders=encoders, history=SimpleNamespace(rows=[row]))
+
+    monkeypatch.setattr(budget_sweep_run, "pretrain", nothing_learned)
+    table = budget_sweep_summary.table(budget_sweep.run(settings, lambda _: None))
+    arms = {
+        arm: one.reset_index(drop=True).drop(columns="arm") for arm, one in table.groupby("arm")
+    }
+    assert set(arms) == set(ARMS)
+    pd.testing.assert_frame_equal(arms["scratch"], arms["pairwise"])
+    pd.testing.assert_frame_equal(arms["untrained"], arms["probe"])
+
+
+@pytest.mark.parametrize(("pretrained_on", "own"), [("other", 0), ("both", 1)])
+def test_other_corpora_can_be_pretrained_on(
+    settings: BudgetSweepSettings, pretrained_on: str, own: int
+) -> None:
+    changes = {**SMALL, "speech.pretrained_on": pretrained_on}
+    runs = budget_sweep.run(replace(settings, changes=changes, budgets=(1,)), lambda _: None)
+    others = [name for name in FAST.corpora if name != "table:made"]
+    for run in runs:
+        assert run.config["others"] == others
+        assert set(run.corpora) == {"table:made", *others}
+        target = CLIPS * (SPEAKERS - len(set(run.metrics["speakers"]))) // SPEAKERS
+        assert run.metrics["pretraining"]["clips"] == len(others) * CLIPS + own * target
+
+
+def test_a_voice_is_taken_out_and_test_speakers_tell_nothing_of_the_rest() -> None:
+    table, clips = make_corpus("table:made", ("mel", "egemaps"))
+    loud = MultiViewDataset(
+        {
+            name: [array + 5.0 * (index % SPEAKERS) for index, array in enumerate(arrays)]
+            for name, arrays in clips.views.items()
+        }
+    )
+    means = {}
+    for how in ("corpus", "speaker"):
+        ready = normalised(table, loud, SpeechConfig(how), {"table:made/5"})
+        rows = np.stack([array.numpy() for array in ready.views["egemaps"]])
+        means[how] = pd.DataFrame(rows).groupby(table["speaker"].to_numpy()).mean().mean(axis=1)
+        known = rows[(table["speaker"] != "table:made/5").to_numpy()]
+        if how == "corpus":
+            np.testing.assert_allclose(known.mean(axis=0), 0, atol=1e-5)
+            np.testing.assert_allclose(known.std(axis=0), 1, atol=1e-5)
+    # Six clips a speaker and a prior of four: most of a voice is gone, not all.
+    assert np.ptp(means["speaker"].to_numpy()) < 0.7 * np.ptp(means["corpus"].to_numpy())
+
+
+def test_an_emotion_that_no_test_speaker_has_may_be_answered() -> None:
+    truth, predicted = np.array([1, 1, 2, 2]), np.array([1, 0, 2, 3])
+    assert uar(truth, predicted) == pytest.approx(0.5)
+
+
+def test_frames_are_averaged_and_the_last_may_be_of_fewer() -> None:
+    table, _ = make_corpus("table:made", ("mel",))
+    mel = np.array([[1.0, 3.0, 5.0, 7.0, 10.0], [0.0, 2.0, 0.0, 0.0, 1.0]])
+    clips = MultiViewDataset({"mel": [mel] * CLIPS})
+    ready = normalised(table, clips, SpeechConfig(frames=2)).views["mel"][0]
+    averaged = np.array([[2.0, 6.0, 10.0], [1.0, 0.0, 1.0]])
+    expected = averaged - averaged.mean(axis=1, keepdims=True)
+    expected /= averaged.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(ready.numpy(), expected, rtol=1e-5)
+
+
+def test_a_damaged_record_is_refused(settings: BudgetSweepSettings, tmp_path: Path) -> None:
+    path = tmp_path / "fast/sweeps/pairwise/made-0-0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(RunError, match=r"made-0-0.json is damaged"):
+        budget_sweep.run(settings)
+
+
+def test_the_command_dispatches(
+    settings: BudgetSweepSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = [f"{name}={json.dumps(value)}" for name, value in SMALL.items()]
+    arguments = ["sweep", "pairwise", "--results", str(tmp_path), "--corpora", "table:made",
+                 "--views", "egemaps", "mel", "--budgets", "1", "--seeds", "1",
+                 "--jobs", "1"]  # fmt: skip
+    assert cli.main([*arguments, "--set", *changes]) == 0
+    assert "pairwise" in capsys.readouterr().out
+    assert (tmp_path / "fast/sweeps/pairwise/made-0-0.json").is_file()
+    assert cli.main(["sweep", "pairwise", "--languages", "xx"]) == 2
+    assert "no language 'xx'" in capsys.readouterr().err
+
+
+def test_refuses(tmp_path: Path) -> None:
+    for wrong in ({"seeds": 0}, {"jobs": 0}, {"budgets": (1, -1)}, {"budgets": ()}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            BudgetSweepSettings(tmp_path, **wrong)
+    with pytest.raises(ProfileError, match="unknown view 'words'; choose from mel"):
+        make_view("words")
+    with pytest.raises(RunError, match="no result yet"):
+        budget_sweep_summary.curves([])
+    with pytest.raises(ValueError, match="normalise must be one of"):
+        SpeechConfig(normalise="words")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="pretrained_on must be one of"):
+        SpeechConfig(pretrained_on="words")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="penalty must be above 0, not 0"):
+        ProbeConfig(penalty=0)
+    with pytest.raises(ValueError, match="frames must be at least 1, not 0"):
+        SpeechConfig(frames=0)

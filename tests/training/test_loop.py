@@ -1,0 +1,812 @@
+"""The training loop: what it does at a step, when it stops, and how it resumes."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from lowser_lib.encoders import WhisperEncoder
+from lowser_lib.encoders.checkpoints import EncoderDimensions
+from lowser_lib.errors import CheckpointError, TrainingError
+from lowser_lib.methods.baseline import (
+    Baseline,
+    BaselineConfig,
+    EmotionClassifier,
+    repeat_baseline,
+    train_baseline,
+)
+from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, Clips, LengthBucketSampler
+from lowser_lib.sampling.augmented import WaveformDataset
+from lowser_lib.training import (
+    Recipe,
+    Step,
+    TrainingConfig,
+    classify,
+    fit,
+    make_fabric,
+    match_embeddings,
+    warmup_cosine,
+)
+from lowser_lib.training.loop import History, embed, predict
+
+#: Tiny products are slower on many threads than on one.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+N_MELS = 5
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
+    return float((true == predicted).mean())
+
+
+class FakeEncoder(nn.Module):
+    """A linear map of each frame, averaged over the clip's own frames."""
+
+    dimension = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        weight = np.random.default_rng(1).standard_normal((6, N_MELS), dtype=np.float32)
+        self.weight = nn.Parameter(torch.from_numpy(weight))
+        self.bias = nn.Parameter(torch.zeros(6), requires_grad=False)
+
+    def embed(self, mel: Tensor, lengths: Tensor) -> Tensor:
+        real = torch.arange(mel.shape[2], device=mel.device) < lengths[:, None]
+        return (self.weight @ mel * real[:, None]).sum(dim=2) / lengths[:, None] + self.bias
+
+
+def toy_clips(n_clips: int = 48, seed: int = 0) -> ClipDataset:
+    """Four classes that differ in which mel band is loud; lengths from 3 to 12 frames."""
+    random = np.random.default_rng(seed)
+    labels = torch.arange(n_clips) % 4
+    mels = []
+    for label in labels.tolist():
+        mel = random.standard_normal((N_MELS, random.integers(3, 13)), dtype=np.float32)
+        mel[label] += 2.0
+        mels.append(mel)
+    return ClipDataset(mels, labels)
+
+
+def make_run(seed: int = 0, n_clips: int = 48) -> tuple[EmotionClassifier, Recipe, ClipLoader]:
+    model = EmotionClassifier(FakeEncoder(), hidden=8, dropout=0.5, generator=generator(seed))
+    data = toy_clips(n_clips)
+    loader = ClipLoader(data, LengthBucketSampler(data.lengths, 8, generator(seed)))
+    return model, Baseline(model, BaselineConfig(hidden=8, encoder_learning_rate=1e-2)), loader
+
+
+def weights(module: Any) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+CONFIG = TrainingConfig(epochs=5, batch_size=8, patience=None)
+
+
+class InterruptedRunError(Exception):
+    """Stands for a killed process."""
+
+
+class StoppingLoader(ClipLoader):
+    """Stops the run in the middle of one epoch."""
+
+    def __init__(self, loader: ClipLoader, epoch: int) -> None:
+        super().__init__(loader.dataset, loader._batches)  # type: ignore[arg-type]
+        self.stop_epoch, self.epoch = epoch, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self.epoch = epoch
+
+    def __iter__(self) -> Any:
+        for index, batch in enumerate(super().__iter__()):
+            if self.epoch == self.stop_epoch and index == 2:
+                raise InterruptedRunError
+            yield batch
+
+
+# --- learning --------------------------------------------------------------------------------
+
+
+def test_learns_a_toy_problem_and_keeps_the_encoder_given() -> None:
+    encoder = FakeEncoder()
+    before = weights(encoder)
+    test = toy_clips(80, seed=9)
+    model, history = train_baseline(
+        encoder,
+        toy_clips(64),
+        toy_clips(40, seed=5),
+        metric=accuracy,
+        generator=generator(),
+        baseline=BaselineConfig(hidden=16, learning_rate=3e-2, encoder_learning_rate=1e-2),
+        config=TrainingConfig(epochs=6, batch_size=8),
+    )
+    assert accuracy(test.labels.numpy(), predict(model, test).argmax(1)) > 0.8  # chance: 0.25
+    assert history["loss"][-1] < history["loss"][0]
+    assert not torch.equal(weights(model.encoder)["weight"], encoder.weight)
+    assert_same(weights(encoder), before)
+
+
+def sounds_of(clips: ClipDataset) -> WaveformDataset:
+    """Noise in place of the clips' sounds, with their labels."""
+    random = np.random.default_rng(4)
+    noise = [0.1 * random.standard_normal(1600, dtype=np.float32) for _ in range(len(clips))]
+    return WaveformDataset(noise, clips.labels)
+
+
+def wide_toy_clips(n_clips: int = 16) -> ClipDataset:
+    """Noise with all 80 mel bands, which augmentations of spectrograms ask for."""
+    random = np.random.default_rng(2)
+    mels = [random.standard_normal((80, 30), dtype=np.float32) for _ in range(n_clips)]
+    return ClipDataset(mels, torch.arange(n_clips) % 4)
+
+
+class WideEncoder(FakeEncoder):
+    def __init__(self) -> None:
+        super().__init__()
+        weight = np.random.default_rng(1).standard_normal((6, 80), dtype=np.float32)
+        self.weight = nn.Parameter(torch.from_numpy(weight))
+
+
+def trained_with(augmentations: str, sounds: Clips | None, strength: float = 1.0) -> Tensor:
+    """The encoder's weights after two passes."""
+    model, _ = train_baseline(
+        WideEncoder(),
+        wide_toy_clips(),
+        metric=accuracy,
+        generator=generator(),
+        baseline=BaselineConfig(
+            hidden=8, augmentations=augmentations, strength=strength, head_epochs=1
+        ),
+        config=TrainingConfig(epochs=2, batch_size=8),
+        sounds=sounds,
+    )
+    return weights(model.encoder)["weight"]
+
+
+def test_augmentations_of_spectrograms_need_no_sounds() -> None:
+    masked = trained_with("frequency-mask", None)
+    assert torch.equal(masked, trained_with("frequency-mask", None))
+    assert not torch.equal(masked, trained_with("frequency-mask", None, strength=0))
+
+
+def test_augmentations_of_waveforms_begin_with_the_sounds() -> None:
+    sounds = sounds_of(wide_toy_clips())
+    noisy = trained_with("noise", sounds)
+    assert torch.equal(noisy, trained_with("noise", sounds))
+    louder = WaveformDataset([2 * wave for wave in sounds.waveforms], sounds.labels)
+    assert not torch.equal(noisy, trained_with("noise", louder))
+    with pytest.raises(ValueError, match="'noise' change waveforms: hand the training clips"):
+        trained_with("noise", None)
+    with pytest.raises(ValueError, match="the same order: labels differ"):
+        trained_with("noise", WaveformDataset(sounds.waveforms, sounds.labels.flip(0)))
+
+
+def test_a_probe_trains_the_head_alone() -> None:
+    encoder, test = FakeEncoder(), toy_clips(80, seed=9)
+    model, _ = train_baseline(
+        encoder,
+        toy_clips(64),
+        metric=accuracy,
+        generator=generator(),
+        baseline=BaselineConfig(hidden=16, learning_rate=3e-2, encoder_learning_rate=0),
+        config=TrainingConfig(epochs=8, batch_size=8),
+    )
+    assert_same(weights(model.encoder), weights(encoder))
+    assert accuracy(test.labels.numpy(), predict(model, test).argmax(1)) > 0.8
+
+
+def test_a_probe_is_the_same_on_embeddings_and_on_spectrograms() -> None:
+    config = BaselineConfig(hidden=8, dropout=0.5, encoder_learning_rate=0)
+    quick, _ = train_baseline(
+        FakeEncoder(), toy_clips(), metric=accuracy, generator=generator(2), baseline=config,
+        config=CONFIG, fabric=make_fabric("cpu", "64-true"),
+    )  # fmt: skip
+    # By hand, on spectrograms, in the batches that embeddings (all of one length) come in.
+    random, data = generator(2), toy_clips()
+    slow = EmotionClassifier(FakeEncoder(), hidden=8, dropout=0.5, generator=random)
+    sampler = LengthBucketSampler(torch.ones(len(data)), 8, random)
+    fit(Baseline(slow, config), ClipLoader(data, sampler), CONFIG, generator=random,
+        fabric=make_fabric("cpu", "64-true"))  # fmt: skip
+    np.testing.assert_allclose(predict(quick, data), predict(slow, data), atol=1e-9)
+
+
+def test_the_head_may_learn_before_the_encoder_joins_in() -> None:
+    config = BaselineConfig(hidden=8, encoder_learning_rate=1e-2, head_epochs=3)
+    settings: dict[str, Any] = {"metric": accuracy, "fabric": make_fabric("cpu", "64-true")}
+    model, history = train_baseline(
+        FakeEncoder(), toy_clips(), generator=generator(2), baseline=config, config=CONFIG,
+        **settings,
+    )  # fmt: skip
+    assert len(history.rows) == CONFIG.epochs  # of the second part
+    # By hand: a probe, and then both together from where it ended.
+    random, data = generator(2), toy_clips()
+    encoder = FakeEncoder()
+    slow = EmotionClassifier(encoder, hidden=8, generator=random)
+    for part, lengths in ((3, torch.ones(len(data))), (CONFIG.epochs, data.lengths)):
+        encoder.weight.requires_grad_(part != 3)
+        loader = ClipLoader(data, LengthBucketSampler(lengths, CONFIG.batch_size, random))
+        fit(Baseline(slow, config), loader, replace(CONFIG, epochs=part), generator=random,
+            fabric=settings["fabric"])  # fmt: skip
+    np.testing.assert_allclose(predict(model, data), predict(slow, data), atol=1e-9)
+    plain, _ = train_baseline(
+        FakeEncoder(), toy_clips(), generator=generator(2), baseline=replace(config, head_epochs=0),
+        config=CONFIG, **settings,
+    )  # fmt: skip
+    assert not np.allclose(predict(model, data), predict(plain, data), atol=1e-3)
+
+
+def test_frozen_parameters_stay_and_the_others_move() -> None:
+    model, recipe, loader = make_run()
+    before = weights(model)
+    fit(recipe, loader, CONFIG, generator=generator())
+    after = weights(model)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == set(before) - {"encoder.bias"}
+
+
+def test_balanced_classes_reach_the_loss() -> None:
+    data = toy_clips()
+    data.labels[:] = (torch.arange(len(data)) >= 44).long()  # 44 of class 0, 4 of class 1
+    shares = {}
+    for balance in (False, True):
+        model, _ = train_baseline(
+            FakeEncoder(), data, metric=accuracy, generator=generator(), n_classes=2, config=CONFIG,
+            baseline=BaselineConfig(hidden=8, dropout=0.1, learning_rate=5e-2,
+                                    balance_classes=balance),
+        )  # fmt: skip
+        shares[balance] = predict(model, data)[:, 1].mean()
+    assert shares[False] < 0.15  # 4 of 48
+    assert shares[True] > 2 * shares[False]
+
+
+def test_repeats_are_single_trainings_whether_in_turn_or_side_by_side() -> None:
+    tests = {"near": toy_clips(12, seed=5), "far": toy_clips(8, seed=6)}
+    settings: dict[str, Any] = {
+        "metric": accuracy, "config": CONFIG, "baseline": BaselineConfig(hidden=8)
+    }  # fmt: skip
+    repeats = {
+        jobs: repeat_baseline(
+            lambda seed: FakeEncoder(), (3, 4), toy_clips(), toy_clips(16, seed=7), tests,
+            precision="32-true", jobs=jobs, **settings,
+        )
+        for jobs in (1, 2)
+    }  # fmt: skip
+    for one, other in zip(*repeats.values(), strict=True):
+        assert one.seed == other.seed
+        assert one.history.rows == other.history.rows
+        for name, clips in tests.items():
+            assert one.probabilities[name].shape == (len(clips), 4)
+            np.testing.assert_array_equal(one.probabilities[name], other.probabilities[name])
+    first, second = repeats[1]
+    assert (first.seed, second.seed) == (3, 4)
+    assert not np.allclose(first.probabilities["near"], second.probabilities["near"])
+    model, _ = train_baseline(
+        FakeEncoder(), toy_clips(), toy_clips(16, seed=7), generator=generator(3), **settings
+    )
+    np.testing.assert_allclose(predict(model, tests["far"]), first.probabilities["far"], atol=1e-6)
+    embeddings, reference = (embed(model.encoder, one) for one in (tests["far"], toy_clips()))
+    matched = classify(model, match_embeddings(embeddings, reference))
+    np.testing.assert_allclose(matched, first.matched["far"], atol=1e-6)
+
+
+def test_matched_embeddings_have_the_mean_and_deviation_of_the_reference() -> None:
+    random = np.random.default_rng(0)
+    reference = torch.from_numpy(random.normal(3.0, 2.0, (50, 4)))
+    elsewhere = 10.0 - 0.5 * reference[torch.randperm(50, generator=generator())]
+    elsewhere[:, 3] = 7.0  # says nothing
+    matched = match_embeddings(elsewhere, reference)
+    torch.testing.assert_close(matched.mean(dim=0), reference.mean(dim=0))
+    torch.testing.assert_close(matched.std(dim=0)[:3], reference.std(dim=0)[:3])
+    torch.testing.assert_close(matched[:, 3], reference[:, 3].mean().expand(50))
+    torch.testing.assert_close(match_embeddings(reference, reference), reference)
+
+
+@pytest.mark.parametrize(("one", "other"), [((3, 2), (3, 4)), ((0, 2), (3, 2)), ((3,), (3, 2))])
+def test_embeddings_that_do_not_go_together(one: tuple[int, ...], other: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        match_embeddings(torch.ones(one), torch.ones(other))
+
+
+@pytest.mark.parametrize(("seeds", "jobs", "message"), [((), 1, "seeds"), ((0,), 0, "jobs.*0")])
+def test_repeats_need_a_seed_and_a_process(seeds: tuple[int, ...], jobs: int, message: str) -> None:
+    data = toy_clips()
+    with pytest.raises(ValueError, match=message):
+        repeat_baseline(
+            lambda seed: FakeEncoder(), seeds, data, None, {"test": data}, jobs=jobs,
+            metric=accuracy,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_with_the_real_encoder(precision: str) -> None:
+    encoder = WhisperEncoder.random(EncoderDimensions(80, 20, 16, 2, 1), seed=0)
+    random = generator(3)
+    labels = torch.arange(24) % 4
+    mels = []
+    for label in labels.tolist():
+        mel = 0.1 * torch.randn(80, 20 + label, generator=random)
+        mel[20 * label : 20 * label + 20] += 4.0
+        mels.append(mel)
+    data = ClipDataset(mels, labels)
+    model, _ = train_baseline(
+        encoder, data, metric=accuracy, generator=random,
+        baseline=BaselineConfig(hidden=16, learning_rate=3e-2, encoder_learning_rate=3e-3),
+        config=TrainingConfig(epochs=12, batch_size=8), fabric=make_fabric("cpu", precision),
+    )  # fmt: skip
+    assert accuracy(labels.numpy(), predict(model, data).argmax(1)) > 0.8
+    trained = weights(model.encoder)
+    for name, value in encoder.named_parameters():
+        same = torch.equal(trained[name], value)
+        assert same == name.startswith("encoder.conv"), name
+
+
+# --- one run is a function of its arguments --------------------------------------------------
+
+
+def test_same_seed_same_weights_and_torchs_generator_untouched() -> None:
+    results = []
+    for seed, disturbance in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(disturbance)
+        before = torch.get_rng_state()
+        model, recipe, loader = make_run()
+        fit(recipe, loader, CONFIG, generator=generator(seed))
+        assert torch.equal(torch.get_rng_state(), before)
+        results.append(weights(model))
+    assert_same(results[0], results[1])
+    assert not torch.equal(results[0]["head.0.weight"], results[2]["head.0.weight"])
+
+
+@pytest.mark.parametrize("stop_epoch", [1, 3])
+@pytest.mark.parametrize("validated", [False, True])
+def test_a_stopped_run_resumes_to_the_same_weights(
+    tmp_path: Path, stop_epoch: int, validated: bool
+) -> None:
+    validation = toy_clips(20, seed=5)
+
+    def score_of(model: EmotionClassifier) -> Callable[[], float] | None:
+        true = validation.labels.numpy()
+        return (lambda: accuracy(true, predict(model, validation).argmax(1))) if validated else None
+
+    model, recipe, loader = make_run()
+    whole = fit(recipe, loader, CONFIG, generator=generator(), score=score_of(model))
+    expected = weights(model)
+
+    path = tmp_path / "runs" / "baseline.pt"
+    model, recipe, loader = make_run()
+    with pytest.raises(InterruptedRunError):
+        fit(recipe, StoppingLoader(loader, stop_epoch), CONFIG, generator=generator(),
+            score=score_of(model), checkpoint=path)  # fmt: skip
+    # A new process: other initial weights, other seeds. All that counts is in the file.
+    model, recipe, loader = make_run(seed=8)
+    history = fit(recipe, loader, CONFIG, generator=generator(8), score=score_of(model),
+                  checkpoint=path, resume=True)  # fmt: skip
+    assert history == whole
+    assert_same(weights(model), expected)
+    assert [file.name for file in path.parent.iterdir()] == ["baseline.pt"]
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    model, recipe, loader = make_run()
+    history = fit(recipe, loader, CONFIG, generator=generator(), checkpoint=path)
+    expected = weights(model)
+    model, recipe, loader = make_run(seed=8)
+    again = fit(recipe, StoppingLoader(loader, 0), CONFIG, generator=generator(), checkpoint=path,
+                resume=True)  # fmt: skip
+    assert again == history
+    assert_same(weights(model), expected)
+
+
+def test_without_resume_a_run_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    for _ in range(2):
+        _, recipe, loader = make_run()
+        history = fit(recipe, loader, CONFIG, generator=generator(), checkpoint=path)
+        assert len(history) == CONFIG.epochs
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    _, recipe, loader = make_run()
+    fit(recipe, loader, CONFIG, generator=generator(), checkpoint=path)
+    other = TrainingConfig(epochs=7, batch_size=8, patience=None)
+    with pytest.raises(CheckpointError, match=r"run\.pt comes .* other settings \(epochs\)"):
+        fit(recipe, loader, other, generator=generator(), checkpoint=path, resume=True)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    _, recipe, loader = make_run()
+    fit(recipe, loader, CONFIG, generator=generator(), checkpoint=path)
+    wide = Baseline(EmotionClassifier(FakeEncoder(), hidden=9))
+    with pytest.raises(CheckpointError, match="does not fit the model"):
+        fit(wide, loader, CONFIG, generator=generator(), checkpoint=path, resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", "truncated", {"weights": 1}])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "run.pt"
+    _, recipe, loader = make_run()
+    if content == "truncated":
+        fit(recipe, loader, CONFIG, generator=generator(), checkpoint=path)
+        content = path.read_bytes()[:-100]
+    if isinstance(content, dict):
+        torch.save(content, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"run\.pt cannot be read as the checkpoint"):
+        fit(recipe, loader, CONFIG, generator=generator(), checkpoint=path, resume=True)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.pt"
+    path.write_bytes(b"old")
+
+    def full_disk(state: object, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    _, recipe, loader = make_run()
+    with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*No space left"):
+        fit(recipe, loader, CONFIG, generator=generator(), checkpoint=path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_in_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_bytes(b"")
+    _, recipe, loader = make_run()
+    with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*runs"):
+        fit(recipe, loader, CONFIG, generator=generator(), checkpoint=tmp_path / "runs" / "run.pt")
+
+
+ELSEWHERE = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from lowser_lib.training import fit, make_fabric
+from test_training import CONFIG, generator, make_run
+assert torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+model, recipe, loader = make_run()
+fit(recipe, loader, CONFIG, generator=generator(), fabric=make_fabric("cpu", "64-true"))
+torch.save(model.state_dict(), sys.argv[2])
+"""
+
+
+def test_float64_gives_the_same_weights_at_other_vector_widths(tmp_path: Path) -> None:
+    model, recipe, loader = make_run()
+    fit(recipe, loader, CONFIG, generator=generator(), fabric=make_fabric("cpu", "64-true"))
+    here, path = Path(__file__).parent, tmp_path / "elsewhere.pt"
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ELSEWHERE, str(here), str(path)],
+        env={**os.environ, "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "2"},
+        check=True, cwd=here.parent, timeout=300, capture_output=True,
+    )  # fmt: skip
+    theirs = torch.load(path, weights_only=True)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(theirs[name], value, atol=1e-10, rtol=0)
+
+
+TWO_PROCESSES = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from lightning_fabric import Fabric
+from lowser_lib.training import fit
+from test_training import CONFIG, generator, make_parts
+
+def run(fabric, path):
+    torch.set_num_threads(1)
+    model, recipe, loader = make_parts(fabric.world_size, fabric.global_rank)
+    fit(recipe, loader, CONFIG, generator=generator(), fabric=fabric)
+    torch.save(model.state_dict(), f"{path}/rank{fabric.global_rank}.pt")
+
+fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp_fork", precision="64-true")
+fabric.launch(run, sys.argv[2])
+"""
+
+
+def make_parts(processes: int, rank: int) -> tuple[EmotionClassifier, Recipe, ClipLoader]:
+    # Batches of 8, shared evenly. No dropout: its masks differ between processes.
+    data = toy_clips(48)
+    model = EmotionClassifier(FakeEncoder(), hidden=8, dropout=0.0, generator=generator())
+    sampler = LengthBucketSampler(data.lengths, 8, generator(), num_replicas=processes, rank=rank)
+    return model, Baseline(model), ClipLoader(data, sampler)
+
+
+def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
+    model, recipe, loader = make_parts(1, 0)
+    fit(recipe, loader, CONFIG, generator=generator(), fabric=make_fabric("cpu", "64-true"))
+    here = Path(__file__).parent
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TWO_PROCESSES, str(here), str(tmp_path)],
+        check=True, cwd=here.parent, timeout=300, capture_output=True,
+    )  # fmt: skip
+    for rank in (0, 1):
+        theirs = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(theirs[name], value, atol=1e-9, rtol=0)
+
+
+# --- steps -----------------------------------------------------------------------------------
+
+
+def test_schedule_in_closed_form() -> None:
+    rates = [warmup_cosine(step, 100, 0.1) for step in range(101)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert rates[10] == 1
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0)
+    assert rates[30] == pytest.approx(0.5 * (1 + math.cos(math.pi * 20 / 90)))
+    assert all(later < earlier for earlier, later in pairwise(rates[10:]))
+    assert [warmup_cosine(step, 2, 0.0) for step in (0, 1)] == pytest.approx([1, 0.5])
+    assert warmup_cosine(0, 1, 0.9) == 1
+
+
+class Recorder(Recipe):
+    """Minimises scale · w and notes what it is told; one parameter, so all is known by hand."""
+
+    def __init__(self, scale: float = 1.0, rate: float = 0.1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(5.0))
+        self.scale, self.rate = scale, rate
+        self.steps: list[Step] = []
+        self.draws: list[float] = []
+        self.rates: list[float] = []
+        self.after: list[int] = []
+
+    def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        self.steps.append(step)
+        self.draws.append(float(torch.rand((), generator=step.generator)))
+        return {"loss": self.scale * self.weight, "twice": 2 * self.scale * self.weight.detach()}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.weight], "lr": self.rate}]
+
+    def after_step(self, step: Step) -> None:
+        self.after.append(step.number)
+        self.rates.append(float(self.weight.detach()))
+
+
+def test_every_step_knows_where_it_stands() -> None:
+    recipe, (_, _, loader) = Recorder(), make_run()
+    history = fit(recipe, loader, TrainingConfig(epochs=3), generator=generator())
+    assert [step.number for step in recipe.steps] == list(range(18))
+    assert {step.total for step in recipe.steps} == {18}
+    assert recipe.after == list(range(18))
+    assert len(set(recipe.draws)) == 18
+    assert history["epoch"] == [1, 2, 3]
+    np.testing.assert_allclose(history["twice"], 2 * np.array(history["loss"]), rtol=1e-6)
+    assert history.table().columns.tolist() == ["loss", "learning_rate", "twice"]
+
+
+def test_steps_follow_adamw_and_the_schedule() -> None:
+    recipe, (_, _, loader) = Recorder(), make_run()
+    config = TrainingConfig(epochs=2, warmup=0.25, weight_decay=0.5)
+    history = fit(recipe, loader, config, generator=generator())
+    # With a constant gradient Adam moves by the rate exactly; the decay is rate · 0.5 · weight.
+    weight, expected = 5.0, []
+    for step in range(12):
+        rate = 0.1 * warmup_cosine(step, 12, 0.25)
+        weight = weight * (1 - rate * 0.5) - rate
+        expected.append(weight)
+    np.testing.assert_allclose(recipe.rates, expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        history["learning_rate"], [0.1 * warmup_cosine(step, 12, 0.25) for step in (5, 11)]
+    )
+
+
+@pytest.mark.parametrize(("steepness", "clipped"), [(1000.0, 0.5), (0.125, 0.125)])
+def test_gradients_are_clipped_before_the_step(steepness: float, clipped: float) -> None:
+    recipe, (_, _, loader) = Recorder(steepness), make_run()
+    seen = []
+
+    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        seen.append(float(optimizer.param_groups[0]["params"][0].grad))
+
+    hook = register_optimizer_step_pre_hook(note)
+    try:
+        fit(recipe, loader, TrainingConfig(epochs=1, clip_norm=0.5), generator=generator())
+    finally:
+        hook.remove()
+    np.testing.assert_allclose(seen, [clipped] * 6, rtol=1e-5)
+
+
+# --- early stopping --------------------------------------------------------------------------
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    recipe, (_, _, loader) = Recorder(), make_run()
+    scores = iter([0.2, 0.6, 0.6, 0.5, 0.1, 0.9])
+    after_epoch: list[float] = []
+
+    def score() -> float:
+        assert not recipe.training
+        after_epoch.append(float(recipe.weight.detach()))
+        return next(scores)
+
+    config = TrainingConfig(epochs=6, patience=3)
+    history = fit(recipe, loader, config, generator=generator(), score=score)
+    assert history["score"] == [0.2, 0.6, 0.6, 0.5, 0.1]
+    assert (history.best_epoch, history.stopped_early) == (2, True)
+    assert float(recipe.weight.detach()) == after_epoch[1]
+
+
+def test_without_patience_every_epoch_runs_and_the_best_is_kept() -> None:
+    recipe, (_, _, loader) = Recorder(), make_run()
+    scores = iter([0.9, 0.2, 0.3, 0.1])
+    config = TrainingConfig(epochs=4, patience=None)
+    history = fit(recipe, loader, config, generator=generator(), score=lambda: next(scores))
+    assert (len(history), history.best_epoch, history.stopped_early) == (4, 1, False)
+
+
+def test_without_validation_the_last_weights_are_kept() -> None:
+    recipe, (_, _, loader) = Recorder(), make_run()
+    history = fit(recipe, loader, CONFIG, generator=generator())
+    assert history.best_epoch is None
+    assert float(recipe.weight.detach()) == recipe.rates[-1]
+
+
+# --- predictions -----------------------------------------------------------------------------
+
+
+def test_predictions_come_in_the_order_of_the_clips() -> None:
+    data = toy_clips(21)
+    model = EmotionClassifier(FakeEncoder(), generator=generator())
+    model.train()
+    probabilities = predict(model, data, batch_size=4)
+    assert probabilities.shape == (21, 4)
+    assert probabilities.dtype == np.float64
+    assert model.training
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    model.eval()
+    for index, mel in enumerate(data.mels):
+        alone = model(mel[None], torch.tensor([mel.shape[1]])).double().softmax(1)
+        np.testing.assert_allclose(probabilities[index], alone[0].detach().numpy(), atol=1e-6)
+
+
+def test_embeddings_come_in_the_order_of_the_clips() -> None:
+    data, encoder = toy_clips(11), FakeEncoder()
+    embeddings = embed(encoder, data, batch_size=3)
+    assert not embeddings.requires_grad
+    expected = torch.stack([(encoder.weight @ mel).mean(dim=1) for mel in data.mels])
+    torch.testing.assert_close(embeddings, expected.detach())
+
+
+# --- precision, logs -------------------------------------------------------------------------
+
+
+def test_float64_from_end_to_end() -> None:
+    model, recipe, loader = make_run()
+    fabric = make_fabric("cpu", "64-true")
+    fit(recipe, loader, CONFIG, generator=generator(), fabric=fabric)
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+    assert embed(model.encoder, toy_clips(4), fabric=fabric).dtype == torch.float64
+    assert predict(model, toy_clips(4), fabric=fabric).shape == (4, 4)
+
+
+def test_bf16_trains_with_float32_weights() -> None:
+    model, recipe, loader = make_run()
+    fabric = make_fabric("cpu", "bf16-mixed")
+    history = fit(recipe, loader, CONFIG, generator=generator(), fabric=fabric)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    data = toy_clips(12)
+    exact, rounded = predict(model, data), predict(model, data, fabric=fabric)
+    assert 0 < np.abs(exact - rounded).max() < 0.05
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_log_holds_every_epoch_also_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    _, recipe, loader = make_run()
+    with pytest.raises(InterruptedRunError):
+        fit(recipe, StoppingLoader(loader, 2), CONFIG, generator=generator(), checkpoint=path,
+            fabric=make_fabric("cpu", log_folder=tmp_path / "log"))  # fmt: skip
+    _, recipe, loader = make_run()
+    with pytest.warns(UserWarning, match="logs directory"):
+        history = fit(recipe, loader, CONFIG, generator=generator(), checkpoint=path, resume=True,
+                      fabric=make_fabric("cpu", log_folder=tmp_path / "log"))  # fmt: skip
+    log = pd.read_csv(tmp_path / "log" / "csv" / "metrics.csv")
+    np.testing.assert_allclose(log["loss"], history["loss"])
+    np.testing.assert_allclose(log["epoch"], history["epoch"])
+    assert list((tmp_path / "log" / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_the_bar_is_shown_on_request_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    for progress in (False, True):
+        _, recipe, loader = make_run()
+        fit(recipe, loader, CONFIG, generator=generator(), progress=progress)
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert ("30/30" in captured.err) == progress
+
+
+# --- what goes wrong -------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_names_epoch_and_step() -> None:
+    class Diverging(Recorder):
+        def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+            factor = math.nan if step.number == 8 else 1.0
+            return {"loss": factor * self.weight}
+
+    _, _, loader = make_run()
+    with pytest.raises(TrainingError, match=r"epoch 2, step 3 of 6: loss is nan"):
+        fit(Diverging(), loader, CONFIG, generator=generator())
+
+
+def test_an_infinite_gradient_is_reported() -> None:
+    class Steep(Recorder):
+        def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+            return {"loss": (self.weight - self.weight.detach()).sqrt()}
+
+    _, _, loader = make_run()
+    with pytest.raises(TrainingError, match=r"epoch 1, step 1 of 6: gradient norm is inf"):
+        fit(Steep(), loader, CONFIG, generator=generator())
+
+
+def test_a_score_that_is_no_number_is_reported() -> None:
+    _, recipe, loader = make_run()
+    with pytest.raises(TrainingError, match=r"epoch 1.*validation score is nan"):
+        fit(recipe, loader, CONFIG, generator=generator(), score=lambda: math.nan)
+
+
+def test_nothing_to_train_on() -> None:
+    empty = ClipDataset([])
+    loader = ClipLoader(empty, LengthBucketSampler(empty.lengths, 8, generator()))
+    _, recipe, _ = make_run()
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        fit(recipe, loader, CONFIG, generator=generator())
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        train_baseline(FakeEncoder(), empty, metric=accuracy, generator=generator())
+    with pytest.raises(TrainingError, match="the data set is empty"):
+        predict(EmotionClassifier(FakeEncoder()), empty)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"patience": 0}, "patience must be at least 1"),
+        ({"warmup": 1.0}, r"warmup must lie in \[0, 1\), not 1.0"),
+        ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        ({"clip_norm": 0.0}, "clip_norm must be above 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**setting)
+
+
+def test_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="precision must be 'auto' or one of"):
+        make_fabric(precision="float32")
+
+
+def test_an_empty_history_has_no_rows() -> None:
+    assert len(History()) == 0
