@@ -1,14 +1,63 @@
-"""Files that are either whole or not there: written beside their place, then moved into it."""
+"""Files that are whole or not there, what they hash to, and the folder that the course keeps.
+
+A file is written beside its place and then moved into it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lowser_lib.errors import RunError
+
+HOME_VARIABLE = "LOWSER_HOME"
+
+
+def home() -> Path:
+    """Folder for what the course makes; the user's cache folder unless ``LOWSER_HOME`` is set.
+
+    Returns:
+        An absolute path. The folder need not exist yet.
+    """
+    chosen = os.environ.get(HOME_VARIABLE, "").strip()
+    if chosen:
+        folder = Path(chosen)
+    else:
+        import pooch  # imported late: `lowser doctor` runs where packages are missing
+
+        folder = Path(pooch.os_cache("lowser"))
+    return folder.expanduser().absolute()
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def tensor_hash(tensors: Mapping[str, Any]) -> str:
+    """SHA-256 of named tensors: sorted names, each followed by its values as float16.
+
+    The same weights have the same hash however they are stored: OpenAI's float16, a float32 copy,
+    or a model in memory.
+
+    Args:
+        tensors: name -> torch tensor, such as ``encoder.conv1.weight``; what is no tensor is left
+            out.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(name for name, tensor in tensors.items() if hasattr(tensor, "half")):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().cpu().half().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,6 +26,18 @@ def corpora_root() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def whisper_weights() -> Path:
+    """Folder with the encoders of Whisper tiny.en and base; the test skips, visibly, without."""
+    from lowser_lib.encoders import checkpoints
+    from lowser_lib.files import home
+
+    folder = home() / "checkpoints"
+    if not {"tiny.en", "base"} <= checkpoints.held(folder).keys():
+        pytest.skip("Whisper's weights: put tiny.en and base into LOWSER_HOME/checkpoints")
+    return folder
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Tiny products are slower on many threads than on one."""

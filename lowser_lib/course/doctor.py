@@ -291,6 +291,26 @@ def check_corpora(find_root: Callable[[], Path | None] = paths.corpora_root) -> 
     return Check(name, True, f"{root}: {listed}")
 
 
+def check_encoders(folder: Path) -> Check:
+    """Which Whisper encoders are in place? None is needed; a damaged file is said to be so.
+
+    Args:
+        folder: Where checkpoints are kept; it need not exist.
+    """
+    name = "Whisper encoders"
+    try:
+        from lowser_lib.encoders import checkpoints  # a missing package is reported above
+    except ImportError as error:
+        return Check(name, False, f"cannot be looked up: {error}", SETUP_REMEDY)
+    held = checkpoints.held(folder)
+    known = [f"{one} ({file})" for one, file in held.items() if one in checkpoints.known_names()]
+    other = [
+        f"{file}: {why}" for file, why in held.items() if file not in checkpoints.known_names()
+    ]
+    listed = ", ".join(known) or "nano alone, which comes with the course"
+    return Check(name, True, f"{folder}: {'; '.join([listed, *other])}")
+
+
 def check_synthesiser(command: Sequence[str] | None = None) -> Check:
     """Does eSpeak NG load and find the voices of the four languages?
 
@@ -329,6 +349,7 @@ def checks() -> list[Check]:
         check_disk(home),
         check_caches(home),
         check_corpora(),
+        check_encoders(paths.checkpoints()),
         check_synthesiser(),
     ]
 

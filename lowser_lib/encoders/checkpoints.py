@@ -1,16 +1,21 @@
-"""Where an encoder's weights come from: shipped, published by OpenAI, or a file.
+"""Where an encoder's weights come from: shipped, published by OpenAI, a file, or a folder.
 
-A :class:`Checkpoint` is what the three have in common: the encoder's dimensions, its weights under
+A :class:`Checkpoint` is what they have in common: the encoder's dimensions, its weights under
 OpenAI's own names (``encoder.conv1.weight``, ...), and a sentence that says where they come from.
 Only the encoder's part is kept; the decoder of a published model is left out.
+
+A published name is looked for in a folder first, ``checkpoints`` in ``LOWSER_HOME``. What lies
+there is known by its content, not by its file's name: by the SHA-256 that OpenAI published, or by
+:func:`lowser_lib.files.tensor_hash` of the encoder's part, which half a checkpoint or a converted
+one has, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -21,12 +26,19 @@ import torch
 import whisper
 from torch import Tensor
 
+from lowser_lib import files
+from lowser_lib.encoders import hugging_face
 from lowser_lib.errors import CheckpointError
 
 #: The one place that says what ``nano`` is: ``nano.json`` and, once trained, ``nano.safetensors``.
 NANO_FOLDER = Path(__file__).with_name("nano")
 #: The start of an encoder weight's name in a checkpoint in OpenAI's format.
 PREFIX = "encoder."
+#: Hashes of published encoders' tensors, see :func:`lowser_lib.files.tensor_hash`.
+TENSOR_HASHES: Mapping[str, str] = {
+    "tiny.en": "5410399a36a2c3027f1f680c643fe8073c4085dedb1c0ae1601a3923eb2aaa41",
+    "base": "f8ce0d19b3451c2f2a86df5383eadec266b3adc1a965849be502e8b187f9e05a",
+}
 
 
 @dataclass(frozen=True)
@@ -119,8 +131,8 @@ def dimensions_of(name: str) -> EncoderDimensions:
     """The shape of an encoder, without its weights.
 
     Args:
-        name: ``"nano"``, an OpenAI name such as ``"small.en"``, or a checkpoint file in OpenAI's
-            format.
+        name: ``"nano"``, an OpenAI name such as ``"small.en"``, a checkpoint file in OpenAI's
+            format, or a Hugging Face folder.
 
     Raises:
         CheckpointError: the file is damaged or of another format.
@@ -131,8 +143,8 @@ def dimensions_of(name: str) -> EncoderDimensions:
     try:
         return PUBLISHED_DIMENSIONS[name.removesuffix(".en")]
     except KeyError:
-        if Path(name).is_file():
-            return read_openai(Path(name), name).dimensions
+        if Path(name).exists():
+            return read(name).dimensions
         raise ValueError(f"unknown encoder {name!r}; known: {', '.join(known_names())}") from None
 
 
@@ -146,13 +158,13 @@ def read(
     download_root: Path | None = None,
     addresses: Mapping[str, str] | None = None,
 ) -> Checkpoint:
-    """Read a checkpoint by name, fetching it if need be, or from a file.
+    """Read a checkpoint by name, fetching it if need be, or from a file or folder.
 
     Args:
-        name_or_path: ``"nano"``, an OpenAI name, or a file in OpenAI's format. A name wins over
-            a file of the same name; write ``./tiny`` for the file.
-        download_root: folder that keeps published checkpoints; see :func:`fetch`.
-        addresses: see :func:`fetch`.
+        name_or_path: ``"nano"``, an OpenAI name, a file in OpenAI's format, or a Hugging Face
+            folder. A name wins over a file of the same name; write ``./tiny`` for the file.
+        download_root: folder that keeps published checkpoints; see :func:`find`.
+        addresses: see :func:`find`.
 
     Raises:
         CheckpointError: it is missing, damaged, of another format, or could not be fetched.
@@ -160,16 +172,33 @@ def read(
     if name_or_path == "nano":
         return read_nano()
     if name_or_path in known_names():
-        name = str(name_or_path)
-        path = fetch(name, download_root, addresses)
-        return read_openai(path, f"Whisper {name}, as published by OpenAI")
+        return find(str(name_or_path), download_root, addresses)
     path = Path(name_or_path)
+    if path.is_dir():
+        return read_folder(path)
     if not path.is_file():
         raise CheckpointError(
-            f"{name_or_path}: neither a checkpoint file nor a known name; "
+            f"{name_or_path}: neither a checkpoint file nor a folder nor a known name; "
             f"known: {', '.join(known_names())}"
         )
     return read_openai(path, f"Whisper encoder from the file {path.name}")
+
+
+def read_folder(path: Path) -> Checkpoint:
+    """Read the encoder's part of a model in Hugging Face's format.
+
+    Args:
+        path: the folder, with ``config.json`` and ``model.safetensors``.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or it holds no Whisper encoder.
+    """
+    dims, weights = hugging_face.read(path)
+    dimensions = EncoderDimensions.from_mapping(dims, path / "config.json")
+    weights = {PREFIX + name: tensor for name, tensor in weights.items()}
+    return Checkpoint(
+        dimensions, weights, f"Whisper encoder from the folder {path.name}", str(path)
+    )
 
 
 def read_openai(path: Path, description: str) -> Checkpoint:
@@ -204,6 +233,11 @@ def read_openai(path: Path, description: str) -> Checkpoint:
     if not isinstance(state, Mapping):
         raise CheckpointError(f"{path}: `model_state_dict` is no mapping of names to tensors")
     weights = {name: value for name, value in state.items() if str(name).startswith(PREFIX)}
+    if not weights:
+        raise CheckpointError(
+            f"{path}: holds no encoder (no weight is called `{PREFIX}...`); give the whole "
+            "checkpoint, or the encoder's part of it"
+        )
     return Checkpoint(dimensions, weights, description, str(path))
 
 
@@ -264,39 +298,103 @@ def read_nano(folder: Path = NANO_FOLDER) -> Checkpoint:
     return Checkpoint(dimensions, weights, description, str(file))
 
 
-def fetch(
+def find(
     name: str,
     download_root: Path | None = None,
     addresses: Mapping[str, str] | None = None,
-) -> Path:
-    """Fetch a published checkpoint, or find the copy that is already there.
+) -> Checkpoint:
+    """Find a published encoder in a folder, or fetch it there.
 
     Args:
         name: an OpenAI name such as ``"small.en"``.
-        download_root: folder that keeps checkpoints; by default ``checkpoints`` in LowSER's folder
-            of the user's cache. A copy put there by hand is taken if its hash is right.
+        download_root: folder that keeps checkpoints; by default ``checkpoints`` in
+            :func:`lowser_lib.files.home`.
         addresses: name -> URL, whose last part but one is the file's SHA-256; by default
             openai-whisper's own table.
 
     Returns:
-        The file, its SHA-256 verified.
+        The checkpoint; its description says whether the file or its encoder was known.
 
     Raises:
-        CheckpointError: there is no network, or what came back is not what OpenAI published. A
-            file that arrived damaged is not kept.
+        CheckpointError: a file of that name has other weights; there is no network; or what came
+            back is not what OpenAI published. A file that was there stays as it is.
     """
-    addresses = whisper._MODELS if addresses is None else addresses
-    if download_root is None:
-        download_root = Path(pooch.os_cache("lowser")) / "checkpoints"
-    url = addresses[name]
+    url = (whisper._MODELS if addresses is None else addresses)[name]
     sha256, file_name = url.split("/")[-2:]
-    path = download_root / file_name
+    root = files.home() / "checkpoints" if download_root is None else download_root
+    strangers = []
+    for path in _candidates(root, file_name):
+        named = path.name == file_name
+        if named and path.is_file() and files.sha256(path) == sha256:
+            return read_openai(path, f"Whisper {name}, as published by OpenAI")
+        if (part := _of_shape(path, PUBLISHED_DIMENSIONS[name.removesuffix(".en")])) is not None:
+            if path.is_file() and not named and files.sha256(path) == sha256:
+                return replace(part, description=f"Whisper {name}, as published by OpenAI")
+            if files.tensor_hash(part.weights or {}) == TENSOR_HASHES.get(name):
+                known = f"Whisper {name}, the encoder as published by OpenAI"
+                return replace(part, description=known)
+        if named:
+            strangers.append(path)
+    if strangers:
+        raise CheckpointError(
+            f"Whisper {name}: {strangers[0]} lies there, but it is damaged or holds other weights "
+            f"than OpenAI published (SHA-256 {sha256}). Move it away and run again, and it is "
+            "fetched; or give the file itself instead of the name"
+        )
+    return read_openai(_fetch(name, url, root), f"Whisper {name}, as published by OpenAI")
+
+
+def held(download_root: Path) -> dict[str, str]:
+    """The published encoders that lie in a folder, without reading more than is needed.
+
+    Args:
+        download_root: the folder; it need not exist.
+
+    Returns:
+        Name of the encoder -> name of the file or folder that holds it, and for what is not known
+        the name of the file -> why.
+    """
+    names = {tensors: name for name, tensors in TENSOR_HASHES.items()}
+    names |= {url.split("/")[-2]: name for name, url in reversed(whisper._MODELS.items())}
+    answer = {}
+    for path in _candidates(download_root, ""):
+        try:
+            part = read_folder(path) if path.is_dir() else read_openai(path, "")
+        except CheckpointError as error:
+            answer[path.name] = f"cannot be used ({error})"
+            continue
+        known = names.get(files.tensor_hash(part.weights or {}))
+        known = known or (names.get(files.sha256(path)) if path.is_file() else None)
+        answer[known or path.name] = path.name if known else "no published encoder that is known"
+    return answer
+
+
+def _of_shape(path: Path, dimensions: EncoderDimensions) -> Checkpoint | None:
+    """Read a checkpoint if it can be read and has this shape."""
+    try:
+        part = read_folder(path) if path.is_dir() else read_openai(path, "")
+    except CheckpointError:
+        return None
+    return part if part.dimensions == dimensions else None
+
+
+def _candidates(root: Path, file_name: str) -> Iterator[Path]:
+    """Checkpoints of a folder, the one of a published name first."""
+    places = sorted(root.iterdir()) if root.is_dir() else []
+    for path in sorted(places, key=lambda place: place.name != file_name):
+        if (path.suffix == ".pt" and path.is_file()) or (path / "config.json").is_file():
+            yield path
+
+
+def _fetch(name: str, url: str, root: Path) -> Path:
+    """Fetch a published checkpoint into a folder, its SHA-256 verified."""
+    sha256, file_name = url.split("/")[-2:]
     try:
         pooch.retrieve(
             url,
             known_hash=f"sha256:{sha256}",
             fname=file_name,
-            path=download_root,
+            path=root,
             downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
         )
     except (OSError, ValueError) as error:  # pooch: ValueError for a wrong hash; network: OSError
@@ -305,10 +403,12 @@ def fetch(
             if isinstance(error, ValueError) and "hash" in str(error)
             else f"it could not be fetched ({type(error).__name__})"
         )
-        held = " A file of that name lies there, but it is damaged." if path.is_file() else ""
+        part = (
+            ", or its encoder's part under any name ending in .pt" if name in TENSOR_HASHES else ""
+        )
         raise CheckpointError(
-            f"Whisper {name}: {reason}.{held} Without network, fetch {url} elsewhere and put it "
-            f"at {path} (SHA-256 {sha256}; the chapters look in LOWSER_HOME/checkpoints), give the "
-            "file itself instead of the name, or use 'nano', which needs no network"
+            f"Whisper {name}: {reason}. Without network, fetch {url} elsewhere and put it at "
+            f"{root / file_name} (SHA-256 {sha256}){part}; LOWSER_HOME/checkpoints is looked in. "
+            "Or give the file itself instead of the name, or use 'nano', which needs no network"
         ) from error
-    return path
+    return root / file_name

@@ -13,7 +13,7 @@ So a clip's embedding does not depend on what shares its batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from whisper.model import AudioEncoder, ResidualAttentionBlock
 
+from lowser_lib import files
 from lowser_lib.encoders import checkpoints, weights
 from lowser_lib.encoders.checkpoints import Checkpoint, EncoderDimensions
 
@@ -80,20 +81,24 @@ class WhisperEncoder(nn.Module):
         cls,
         name_or_path: str | Path,
         freeze: Sequence[str] = ("conv", "positions"),
+        layers: int | None = None,
         *,
         seed: int = 0,
         download_root: Path | None = None,
         addresses: Mapping[str, str] | None = None,
     ) -> WhisperEncoder:
-        """Load an encoder by name or from a file.
+        """Load an encoder by name, from a file or from a folder.
 
         Args:
-            name_or_path: ``"nano"`` (comes with LowSER), an OpenAI name (``"small.en"``; fetched
-                once), or a checkpoint file in OpenAI's format.
+            name_or_path: ``"nano"`` (comes with LowSER), an OpenAI name (``"small.en"``; looked for
+                in ``LOWSER_HOME/checkpoints``, else fetched there), a checkpoint file in OpenAI's
+                format, whose encoder suffices, or a Hugging Face folder (``config.json``,
+                ``model.safetensors``).
             freeze: parts that shall not be trained; see :class:`WhisperEncoder`.
+            layers: transformer blocks to keep, the first ones, at least 1; None keeps all.
             seed: draws the weights of an encoder that has none yet.
-            download_root: folder for fetched checkpoints; see :func:`checkpoints.fetch`.
-            addresses: name -> URL; see :func:`checkpoints.fetch`.
+            download_root: folder for fetched checkpoints; see :func:`checkpoints.find`.
+            addresses: name -> URL; see :func:`checkpoints.find`.
 
         Returns:
             The encoder, float32, on the CPU.
@@ -101,10 +106,10 @@ class WhisperEncoder(nn.Module):
         Raises:
             CheckpointError: the checkpoint is missing, damaged, of another format, or could not
                 be fetched; the message says what to do.
-            ValueError: ``freeze`` names an unknown part.
+            ValueError: ``freeze`` names an unknown part, or there are not that many ``layers``.
         """
         checkpoint = checkpoints.read(name_or_path, download_root, addresses)
-        return cls.from_checkpoint(checkpoint, freeze, seed=seed)
+        return cls.from_checkpoint(checkpoint, freeze, seed=seed).keep_layers(layers)
 
     @classmethod
     def from_checkpoint(
@@ -170,6 +175,26 @@ class WhisperEncoder(nn.Module):
         Raises:
             ValueError: a shape or length is wrong, or a clip is longer than :attr:`max_frames`.
         """
+        *_, last = self.layer_states(mel, lengths)
+        return last
+
+    def layer_states(
+        self, mel: Tensor, lengths: Tensor | Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
+        """Frame states after every layer, in turn.
+
+        Args:
+            mel: as in :meth:`forward`.
+            lengths: as in :meth:`forward`.
+
+        Yields:
+            L + 2 tensors of the shape that :meth:`forward` returns, zero behind a clip's end: what
+            goes into the first block; what comes out of each of the L blocks; and that of the last
+            block, normalised, which is what :meth:`forward` returns.
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
         padding = self._padding(mel, lengths)
         states = self._stem(mel.to(self.encoder.conv1.weight.dtype), padding)
         positions = self.encoder.positional_embedding[: states.shape[1]]  # cropped to the clip
@@ -179,10 +204,15 @@ class WhisperEncoder(nn.Module):
         if padding is not None:
             padding = padding[:, ::2]  # state j covers frames 2j and 2j + 1: it is padding if 2j is
             keys = ~padding[:, None, None, :]  # (B, heads, queries, keys): True may be looked at
+
+        def clean(states: Tensor) -> Tensor:
+            return states if padding is None else states.masked_fill(padding[:, :, None], 0.0)
+
+        yield clean(states)
         for block in self.encoder.blocks:
             states = _transformer_block(block, states, keys)
-        states = _normalised(self.encoder.ln_post, states)
-        return states if padding is None else states.masked_fill(padding[:, :, None], 0.0)
+            yield clean(states)
+        yield clean(_normalised(self.encoder.ln_post, states))
 
     def embed(self, mel: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """One embedding a clip: the average of its own frame states.
@@ -201,6 +231,36 @@ class WhisperEncoder(nn.Module):
         # States behind a clip's end are zero, so the sum runs over the clip alone.
         precise = torch.promote_types(states.dtype, torch.float32)
         return (states.sum(dim=1, dtype=precise) / counts[:, None]).to(states.dtype)
+
+    def keep_layers(self, layers: int | None) -> WhisperEncoder:
+        """Drop all transformer blocks but the first ones, in place.
+
+        The normalisation behind the last block stays; it then follows the last block that is kept.
+
+        Args:
+            layers: how many to keep, at least 1; None keeps all.
+
+        Returns:
+            The encoder itself.
+
+        Raises:
+            ValueError: there are not that many.
+        """
+        depth = len(self.encoder.blocks)
+        if layers is None:
+            return self
+        if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= depth:
+            raise ValueError(
+                f"layers must be from 1 to {depth}, as this encoder has, not {layers!r}"
+            )
+        if layers < depth:
+            self.encoder.blocks = self.encoder.blocks[:layers]
+            self.description += f"; the first {layers} of {depth} layers"
+        return self
+
+    def tensor_hash(self) -> str:
+        """What this encoder is known by in records: see :func:`lowser_lib.files.tensor_hash`."""
+        return files.tensor_hash(self.state_dict())
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that are not frozen, in a fixed order, for the optimiser."""

@@ -1,4 +1,4 @@
-"""Where things lie on this machine: the only module that reads environment variables.
+"""Where things lie on this machine; only here and in ``files`` are environment variables read.
 
 ``LOWSER_CORPORA`` is the root of the real corpora, one folder each; without it the course has
 synthetic speech only. ``LOWSER_HOME`` is where the course keeps what it makes and can make again:
@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lowser_lib.errors import ProfileError
-
-HOME_VARIABLE = "LOWSER_HOME"
-
+from lowser_lib.files import HOME_VARIABLE as HOME_VARIABLE
+from lowser_lib.files import home as home
 
 CORPORA_VARIABLE = "LOWSER_CORPORA"
 
@@ -28,22 +27,6 @@ TRIAL_VARIABLE = "LOWSER_TRIAL"
 
 
 TRIAL_ENCODER_VARIABLE = "LOWSER_TRIAL_ENCODER"
-
-
-def home() -> Path:
-    """Folder for what the course makes; the user's cache folder unless ``LOWSER_HOME`` is set.
-
-    Returns:
-        An absolute path. The folder need not exist yet.
-    """
-    chosen = os.environ.get(HOME_VARIABLE, "").strip()
-    if chosen:
-        folder = Path(chosen)
-    else:
-        import pooch  # imported late: `lowser doctor` runs where packages are missing
-
-        folder = Path(pooch.os_cache("lowser"))
-    return folder.expanduser().absolute()
 
 
 def corpora_root() -> Path | None:

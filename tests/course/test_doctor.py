@@ -189,4 +189,4 @@ def test_main_prints_and_answers(
 
 def test_all_checks_answer() -> None:
     names = [check.name for check in doctor.checks()]
-    assert names[0] == "Python" and len(names) == len(set(names)) == 8
+    assert names[0] == "Python" and len(names) == len(set(names)) == 9

@@ -19,6 +19,7 @@ import torch
 import whisper
 from whisper.model import ModelDimensions, Whisper
 
+from lowser_lib import files
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder, checkpoints, known_names
 from lowser_lib.errors import CheckpointError
 
@@ -97,7 +98,7 @@ def save(content: object) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.unlink(), "neither a checkpoint file nor a known name"),
+        (lambda path: path.unlink(), "neither a checkpoint file nor a folder"),
         (lambda path: path.write_bytes(b""), "damaged or of another format"),
         (lambda path: path.write_text("<html>404</html>"), "damaged or of another format"),
         (truncate, "damaged or of another format"),
@@ -107,7 +108,7 @@ def save(content: object) -> Callable[[Path], None]:
         (save([1, 2]), "not a checkpoint in OpenAI's format"),
         (save({"state_dict": {}}), "not a checkpoint in OpenAI's format"),
         (save({"dims": asdict(DIMS), "model_state_dict": [1]}), "no mapping"),
-        (save({"dims": asdict(DIMS), "model_state_dict": {}}), "attn.key.weight is missing"),
+        (save({"dims": asdict(DIMS), "model_state_dict": {}}), "holds no encoder"),
         (save({"dims": [80], "model_state_dict": {}}), "`dims` does not describe"),
         (save({"dims": {"n_mels": 80}, "model_state_dict": {}}), "n_audio_ctx"),
         (save({"dims": asdict(DIMS) | {"n_mels": 0}, "model_state_dict": {}}), "n_mels"),
@@ -231,14 +232,14 @@ def test_what_has_the_wrong_hash_is_not_kept(server: tuple[str, Path], tmp_path:
     place = publish(folder, b"not what was announced", sha256="a" * 64)
     root = tmp_path / "checkpoints"
     with pytest.raises(CheckpointError, match="has not the SHA-256"):
-        checkpoints.fetch("tiny.en", root, {"tiny.en": f"{address}/{place}"})
+        checkpoints.find("tiny.en", root, {"tiny.en": f"{address}/{place}"})
     assert list(root.iterdir()) == []
 
 
 def test_a_missing_page_is_named(server: tuple[str, Path], tmp_path: Path) -> None:
     addresses = {"tiny.en": f"{server[0]}/{'b' * 64}/tiny.en.pt"}
     with pytest.raises(CheckpointError, match=r"could not be fetched \(HTTPError\)"):
-        checkpoints.fetch("tiny.en", tmp_path / "checkpoints", addresses)
+        checkpoints.find("tiny.en", tmp_path / "checkpoints", addresses)
 
 
 @pytest.mark.usefixtures("no_proxy")
@@ -255,11 +256,168 @@ def test_without_network_the_message_says_what_to_do(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("no_proxy")
-def test_a_damaged_copy_is_said_to_be_damaged(tmp_path: Path) -> None:
-    (tmp_path / "tiny.en.pt").write_bytes(b"half of it")
-    with pytest.raises(CheckpointError, match="lies there, but it is damaged"):
-        WhisperEncoder.load("tiny.en", download_root=tmp_path, addresses=NO_NETWORK)
+@pytest.mark.parametrize("content", ["damaged", "other weights"])
+def test_a_stranger_under_a_known_name_is_refused_and_kept(
+    checkpoint: Path, content: str, tmp_path: Path
+) -> None:
+    held = tmp_path / "checkpoints" / "tiny.en.pt"
+    held.parent.mkdir()
+    held.write_bytes(b"half of it" if content == "damaged" else checkpoint.read_bytes())
+    before = held.read_bytes()
+    with pytest.raises(CheckpointError, match=r"damaged or holds other weights.*Move it away"):
+        WhisperEncoder.load("tiny.en", download_root=held.parent, addresses=NO_NETWORK)
+    assert held.read_bytes() == before
+
+
+def test_half_a_checkpoint_is_known_by_its_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As float16, float32 and as a Hugging Face folder, under any name; bfloat16 is rounded."""
+    shape = checkpoints.PUBLISHED_DIMENSIONS["tiny"]
+    state = {n: t.half() for n, t in WhisperEncoder.random(shape, 0).state_dict().items()}
+    hashes = {"tiny.en": files.tensor_hash(state)}
+    monkeypatch.setattr(checkpoints, "TENSOR_HASHES", hashes)
+    whole = {n: t.float() for n, t in state.items()}
+    for number, kind in enumerate((torch.float16, torch.float32, torch.bfloat16)):
+        root = tmp_path / str(number)
+        root.mkdir()
+        stored = {name: tensor.to(kind) for name, tensor in state.items()}
+        torch.save({"dims": asdict(shape), "model_state_dict": stored}, root / "any.pt")
+        if kind == torch.bfloat16:
+            with pytest.raises(CheckpointError, match=r"tiny\.en: it could not be fetched"):
+                WhisperEncoder.load("tiny.en", download_root=root, addresses=NO_NETWORK)
+        else:
+            found = WhisperEncoder.load("tiny.en", download_root=root, addresses=NO_NETWORK)
+            assert found.tensor_hash() == hashes["tiny.en"]
+            for name, tensor in found.state_dict().items():
+                assert torch.equal(tensor, whole[name])
+            assert checkpoints.held(root) == {"tiny.en": "any.pt"}
+        by_file = WhisperEncoder.load(root / "any.pt")
+        for name, tensor in by_file.state_dict().items():
+            torch.testing.assert_close(tensor, whole[name], rtol=0.01, atol=0)
+    (tmp_path / "0" / "stray.pt").write_bytes(b"no")
+    assert "cannot be used" in checkpoints.held(tmp_path / "0")["stray.pt"]
+    assert checkpoints.held(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize(("name", "layers"), [("tiny.en", 4), ("base", 6)])
+def test_published_weights_are_known(whisper_weights: Path, name: str, layers: int) -> None:
+    encoder = WhisperEncoder.load(name, download_root=whisper_weights)
+    assert encoder.tensor_hash() == checkpoints.TENSOR_HASHES[name]
+    assert len(encoder.encoder.blocks) == layers
+    assert name in encoder.description
+    assert name in checkpoints.held(whisper_weights)
+
+
+def test_a_name_is_looked_for_in_the_home(
+    whisper_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOWSER_HOME", str(tmp_path))
+    (tmp_path / "checkpoints").symlink_to(whisper_weights)
+    assert WhisperEncoder.load("tiny.en", layers=2).pretrained
+
+
+# ------------------------------------------------------------------------------- Hugging Face
+
+
+def hugging_face_model(kind: str, folder: Path) -> tuple[Any, Any]:
+    """A small model of transformers with random weights, saved: the model, and its encoder."""
+    from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperModel
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder as TheirEncoder
+
+    config = WhisperConfig(
+        num_mel_bins=80, d_model=32, encoder_ffn_dim=128, encoder_layers=2, decoder_layers=1,
+        decoder_ffn_dim=32, encoder_attention_heads=4, decoder_attention_heads=4, vocab_size=60,
+        max_source_positions=100, max_target_positions=8, pad_token_id=0, bos_token_id=1,
+        eos_token_id=2, decoder_start_token_id=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    classes = {
+        "recogniser": WhisperForConditionalGeneration,
+        "model": WhisperModel,
+        "encoder": TheirEncoder,
+    }
+    made = classes[kind](config).eval()
+    for parameter in made.parameters():  # biases and normalisations, too
+        torch.nn.init.normal_(parameter, std=0.1)
+    made.save_pretrained(folder)
+    inner = {"recogniser": lambda: made.model.encoder, "model": lambda: made.encoder}
+    return made, inner.get(kind, lambda: made)()
+
+
+@pytest.mark.parametrize("kind", ["recogniser", "model", "encoder"])
+def test_a_hugging_face_folder_gives_what_transformers_gives(kind: str, tmp_path: Path) -> None:
+    _, reference = hugging_face_model(kind, tmp_path)
+    mel = torch.randn(2, 80, 200, generator=torch.Generator().manual_seed(0))
+    ours = WhisperEncoder.load(tmp_path)
+    with torch.no_grad():
+        expected = reference(mel).last_hidden_state
+        torch.testing.assert_close(ours(mel), expected, rtol=0, atol=1e-5)
+    assert checkpoints.dimensions_of(str(tmp_path)) == EncoderDimensions(80, 100, 32, 4, 2)
+    assert tmp_path.name in ours.description
+
+
+def keep_config(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        card = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**card, **changes}))
+
+    return change
+
+
+def store(weights: dict[str, Any], name: str = "model.safetensors") -> Callable[[Path], None]:
+    return lambda folder: safetensors.torch.save_file(weights, folder / name)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "config.json: missing or damaged"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json: missing or"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "config.json: missing or"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "and holds none"),
+        (lambda folder: truncate(folder / "model.safetensors"), "damaged"),
+        (store({"a": torch.zeros(1)}, "other.safetensors"), "model.safetensors, other.safetensors"),
+        (store({"decoder.x": torch.zeros(1)}), "holds no Whisper encoder"),
+        (store({"conv1.weight": torch.zeros(1)}), "missing"),
+        (keep_config(model_type="wav2vec2"), "of type 'wav2vec2', not 'whisper'"),
+        (keep_config(encoder_layers="two"), "`dims` does not describe"),
+        (keep_config(encoder_layers=3), "blocks.2.* is missing"),
+    ],
+)
+def test_a_bad_folder_is_named(
+    tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    folder = tmp_path / "whisper"
+    hugging_face_model("encoder", folder)
+    damage(folder)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        WhisperEncoder.load(folder)
+    assert "whisper" in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------ layers
+
+
+def test_layers_keeps_the_first_blocks(checkpoint: Path) -> None:
+    whole, first = WhisperEncoder.load(checkpoint), WhisperEncoder.load(checkpoint, layers=1)
+    mel = torch.randn(1, 80, 50, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, other = list(whole.layer_states(mel)), list(first.layer_states(mel))
+    assert len(one) == 4
+    assert len(other) == 3
+    for mine, theirs in zip(one[:2], other[:2], strict=True):
+        assert torch.equal(mine, theirs)
+    assert torch.equal(other[-1], first.encoder.ln_post(other[1]))
+    assert "the first 1 of 2 layers" in first.description
+    assert WhisperEncoder.load(checkpoint, layers=2).tensor_hash() == whole.tensor_hash()
+    assert first.tensor_hash() != whole.tensor_hash()
+
+
+@pytest.mark.parametrize("layers", [0, 3, -1, 1.0, True, "2"])
+def test_layers_that_are_not_there_are_refused(checkpoint: Path, layers: Any) -> None:
+    with pytest.raises(ValueError, match="layers must be from 1 to 2"):
+        WhisperEncoder.load(checkpoint, layers=layers)
 
 
 def test_every_published_name_has_a_shape() -> None:
