@@ -216,9 +216,9 @@ def _corpora(options: argparse.Namespace) -> int:
 
 def _refresh(options: argparse.Namespace) -> int:
     from lowser_lib.course import refresh
-    from lowser_lib.course.chapters import find_chapters
     from lowser_lib.errors import RunError
     from lowser_lib.experiments import paths
+    from lowser_lib.experiments.chapters import find_chapters
 
     failed = 0
     notebooks = paths.require_project_root() / "notebooks"

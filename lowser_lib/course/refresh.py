@@ -18,8 +18,8 @@ import nbformat
 
 from lowser_lib import files
 from lowser_lib.course import structure
-from lowser_lib.course.chapters import Chapter, read_notebook
 from lowser_lib.errors import RunError
+from lowser_lib.experiments.chapters import Chapter, read_notebook
 from lowser_lib.experiments.records import METADATA_KEY
 
 MAX_BYTES = 600_000

@@ -23,10 +23,16 @@ from tqdm import tqdm
 
 from lowser_lib import files
 from lowser_lib.course import report
-from lowser_lib.course.chapters import Chapter, find_chapters, read_notebook, source_hash, title
 from lowser_lib.course.report import ChapterResult, Failure, Report
 from lowser_lib.errors import RunError
 from lowser_lib.experiments import paths, profiles, records
+from lowser_lib.experiments.chapters import (
+    Chapter,
+    find_chapters,
+    read_notebook,
+    source_hash,
+    title,
+)
 from lowser_lib.experiments.records import git_commit, versions
 
 REPORTS = "reports"

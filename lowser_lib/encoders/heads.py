@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from lowser_lib.methods.balancing import balanced_weights as balanced_weights
-
 
 def draw_linear(head: nn.Sequential, generator: torch.Generator | None = None) -> None:
     """Draw the weights of a head's linear layers, in place; biases are zero.

@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from lowser_lib import corpora, files, manifest
 from lowser_lib.corpora.base import Exclusion
-from lowser_lib.course.frontend import watched
 from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import paths, preparation
+from lowser_lib.experiments.frontend import watched
 from lowser_lib.experiments.preparation import Prepared
 from lowser_lib.experiments.profiles import Profile
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowser_lib.course.chapters import find_chapters, title
 from lowser_lib.errors import RunError
 from lowser_lib.experiments import budget_sweep, profiles, records, sweep_records
+from lowser_lib.experiments.chapters import find_chapters, title
 from lowser_lib.experiments.claims import CLAIMS, Claim
 from lowser_lib.experiments.ledger_figures import MEASURES, Figure, Missing, Records
 from lowser_lib.experiments.records import RunRecord

@@ -10,8 +10,8 @@ import nbformat
 import pytest
 
 from lowser_lib.course import refresh
-from lowser_lib.course.chapters import Chapter
 from lowser_lib.errors import RunError
+from lowser_lib.experiments.chapters import Chapter
 from lowser_lib.experiments.records import METADATA_KEY
 
 Write = Callable[..., Path]
@@ -19,7 +19,7 @@ Write = Callable[..., Path]
 CELLS = [
     "import sys\nprint('one')\nsys.stdout.flush()\nprint('two')",
     "from lowser_lib.experiments.records import record\nrecord('sum', {'value': 1})",
-    "from lowser_lib.course.frontend import watched\nwatched()",
+    "from lowser_lib.experiments.frontend import watched\nwatched()",
 ]
 
 

@@ -12,9 +12,9 @@ import nbformat
 import pytest
 
 from lowser_lib.course import report, runner
-from lowser_lib.course.chapters import find_chapters, source_hash, title
 from lowser_lib.errors import ProfileError, RunError
 from lowser_lib.experiments import paths, records
+from lowser_lib.experiments.chapters import find_chapters, source_hash, title
 from lowser_lib.experiments.records import load_record
 
 Write = Callable[..., Path]

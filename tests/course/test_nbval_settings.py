@@ -21,8 +21,8 @@ import nbformat
 import pytest
 
 from lowser_lib.course import refresh
-from lowser_lib.course.chapters import Chapter
 from lowser_lib.experiments import paths
+from lowser_lib.experiments.chapters import Chapter
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from lowser_lib.course import runner
-from lowser_lib.course.chapters import Chapter, find_chapters, read_notebook
 from lowser_lib.encoders import WhisperEncoder, dimensions_of
 from lowser_lib.experiments import profiles, records
+from lowser_lib.experiments.chapters import Chapter, find_chapters, read_notebook
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lowser_lib.course import refresh, typed_numbers
-from lowser_lib.course.chapters import find_chapters, read_notebook
+from lowser_lib.experiments.chapters import find_chapters, read_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
