@@ -7,7 +7,6 @@ wav without a word, so :func:`load_audio` compares what the header announces wit
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import soundfile
 import soxr
 from joblib import Parallel, delayed
 
+from lowser_lib import files
 from lowser_lib.corpora.base import Exclusion
 from lowser_lib.errors import AudioError
 
@@ -153,8 +153,7 @@ def content_hash(path: Path | str) -> str:
         AudioError: The file is missing, a folder, or cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.sha256(Path(path))
     except OSError as error:
         raise _unreadable(path, error) from error
 

@@ -24,7 +24,6 @@ A manifest is a :class:`pandas.DataFrame` with one row an utterance. Columns (:d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -32,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lowser_lib import corpora
+from lowser_lib import corpora, files
 from lowser_lib.corpora.base import EMOTIONS, GENDERS, Exclusion, Row
 from lowser_lib.errors import ManifestError
 
@@ -365,19 +364,9 @@ def save(manifest: pd.DataFrame, path: Path) -> None:
         ManifestError: The manifest breaks its schema, or the file cannot be written.
     """
     valid, path = validate(manifest), Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole_file(path, ManifestError) as part:
         # Checksums let `load` notice a flipped bit in a file that is otherwise well formed.
-        valid.to_parquet(partial, index=False, write_page_checksum=True)
-        partial.replace(path)
-    except OSError as error:
-        raise ManifestError(
-            f"{path}: the manifest could not be written ({error.strerror or error}). "
-            f"Free some space there, or choose another folder."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        valid.to_parquet(part, index=False, write_page_checksum=True)
 
 
 def load(path: Path) -> pd.DataFrame:

@@ -267,7 +267,7 @@ def test_a_full_disk_leaves_the_older_file_and_no_remains(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", fill_up)
-    with pytest.raises(ManifestError, match=r"manifest\.parquet.*No space left.*Free some space"):
+    with pytest.raises(ManifestError, match=r"manifest\.parquet.*No space left.*free some space"):
         manifest.save(good, path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.parquet"]

@@ -12,6 +12,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from lowser_lib import files
 from pretraining.recognition import Hearing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -162,7 +163,5 @@ def ship(
         (folder / f"{name}.json", (json.dumps(facts, indent=2) + "\n").encode()),
         (folder / f"{name}.md", model_card(facts).encode()),
     ):
-        part = file.with_suffix(file.suffix + ".part")
-        part.write_bytes(content)
-        part.replace(file)
+        files.write_bytes(file, content)
     return folder / f"{name}.safetensors"

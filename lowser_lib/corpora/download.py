@@ -15,13 +15,11 @@ archive into ``archives/`` of the corpora root and run the same command again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +29,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pooch
 import requests
 
+from lowser_lib import files
 from lowser_lib.corpora.base import Corpus, Download
 from lowser_lib.corpora.named import is_stray
 from lowser_lib.corpora.registry import get
@@ -108,10 +107,10 @@ def _bring(
 ) -> None:
     """Fetch and unpack all archives of a corpus."""
     root = folder.parent
-    partial: Path | None = None
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
+    with (
+        files.writing(folder, DownloadError, "choose another folder and run the command again"),
+        files.folder_beside(folder) as partial,
+    ):
         for download in corpus.card.downloads:
             archive = fetch_archive(download, root, progress=progress, retries=retries)
             try:
@@ -123,17 +122,7 @@ def _bring(
             _remember(download, archive, root)
             if not keep_archives:
                 archive.unlink()
-        content = _single_folder(partial)
-        content.chmod(0o755)  # mkdtemp makes folders that only their owner may read
-        content.rename(folder)
-    except OSError as error:
-        raise DownloadError(
-            f"{corpus.name}: cannot write to {root}: {error.strerror or error}. Free some space "
-            f"or choose another folder, then run the command again"
-        ) from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
+        _single_folder(partial).rename(folder)
 
 
 def fetch_archive(
@@ -229,12 +218,8 @@ def _remember(download: Download, archive: Path, root: Path) -> None:
     record = _record(root)
     if download.known_hash is not None or download.url in record:
         return
-    with archive.open("rb") as content:
-        record[download.url] = f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
-    file = Path(root) / RECORD
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(file)
+    record[download.url] = f"sha256:{files.sha256(archive)}"
+    files.write_json(Path(root) / RECORD, dict(sorted(record.items())), DownloadError)
 
 
 def unpack(archive: Path, folder: Path) -> None:

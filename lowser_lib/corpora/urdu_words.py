@@ -6,8 +6,6 @@ import csv
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from lowser_lib import files
 from lowser_lib.corpora.base import DataCard, Exclusion, Utterance
 from lowser_lib.corpora.headers import why_unreadable
 from lowser_lib.corpora.named import NamedCorpus
@@ -123,21 +122,12 @@ class UrduWords(NamedCorpus):
         words = list(super().utterances(source))
         if not any(isinstance(word, Utterance) for word in words):
             raise CorpusError(f"urdu_words: {source} holds no words; {self.card.layout}")
-        partial: Path | None = None
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-            digest = _write(source, words, partial)
-            partial.chmod(0o755)  # mkdtemp makes folders that only their owner may read
+        with files.writing(target, CorpusError), files.folder_beside(target) as partial:
+            try:
+                digest = _write(source, words, partial)
+            except soundfile.LibsndfileError as error:  # does not say why
+                raise OSError(str(error)) from error
             partial.rename(target)
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise CorpusError(
-                f"urdu_words: cannot write to {target}: {error}. Free some space or choose another "
-                f"folder, then run the command again; nothing half-made was left"
-            ) from error
-        finally:
-            if partial is not None:
-                shutil.rmtree(partial, ignore_errors=True)
         return digest
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lowser_lib import files
 from lowser_lib.corpora.base import Exclusion, Row
 from lowser_lib.corpora.reading import corpus_folder, to_rows
 from lowser_lib.corpora.registry import get
@@ -114,8 +114,7 @@ def _duplicates(rows: list[Row], root: Path) -> list[tuple[str, ...]]:
     for paths in sizes.values():
         if len(paths) > 1:
             for path in paths:
-                with (Path(root) / path).open("rb") as content:
-                    contents[hashlib.file_digest(content, "sha256").hexdigest()].append(path)
+                contents[files.sha256(Path(root) / path)].append(path)
     return sorted(tuple(paths) for paths in contents.values() if len(paths) > 1)
 
 

@@ -12,7 +12,6 @@ one has, too.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pooch
-import safetensors.torch
 import torch
 import whisper
 from torch import Tensor
@@ -285,16 +283,7 @@ def read_nano(folder: Path = NANO_FOLDER) -> Checkpoint:
     dimensions = EncoderDimensions.from_mapping(dims, card)
     if sha256 is None:
         return Checkpoint(dimensions, None, description, str(card))
-    try:
-        stored = file.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error!r}); {remedy}") from error
-    if hashlib.sha256(stored).hexdigest() != sha256:
-        raise CheckpointError(f"{file}: not the weights that {card.name} announces; {remedy}")
-    try:
-        weights = safetensors.torch.load(stored)
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{file}: not a safetensors file ({error}); {remedy}") from error
+    weights = files.read_safetensors(file, CheckpointError, remedy, sha256)
     return Checkpoint(dimensions, weights, description, str(file))
 
 

@@ -6,9 +6,7 @@ any other; beside the weights lie notes on how they came about.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 import torch
 
+from lowser_lib import files
 from lowser_lib.encoders import checkpoints
 from lowser_lib.encoders.checkpoints import PREFIX, EncoderDimensions
 from lowser_lib.encoders.whisper import WhisperEncoder
@@ -63,31 +62,8 @@ def save_encoder(
         "description": encoder.description,
         "notes": dict(notes or {}),
     }
-    write_whole(content, path, "the encoder")
-
-
-def write_whole(content: Mapping[str, Any], path: Path, what: str) -> None:
-    """Write tensors and plain values; the file is always whole, the old one or the new one.
-
-    Args:
-        content: what :func:`torch.save` can write and ``weights_only`` can read.
-        path: the file; its folder is made where it is missing.
-        what: is written, for the error.
-
-    Raises:
-        CheckpointError: it cannot be written; what was there stays.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(dict(content), temporary)
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        with contextlib.suppress(OSError):  # there may be no folder to look into
-            temporary.unlink()
-        raise CheckpointError(
-            f"cannot write {what} {path}: {error}; free some space or choose another folder"
-        ) from error
+    with files.whole_file(path, CheckpointError) as part:
+        torch.save(content, part)
 
 
 def load_encoder(path: Path, like: WhisperEncoder) -> tuple[WhisperEncoder, dict[str, Any]]:

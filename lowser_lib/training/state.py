@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lowser_lib.encoders.saving import write_whole
+from lowser_lib import files
 from lowser_lib.errors import CheckpointError
 
 
@@ -117,7 +117,8 @@ class RunState:
             "history": asdict(self.history),
             "best": self.best,
         }
-        write_whole(state, path, "the checkpoint")
+        with files.whole_file(path, CheckpointError) as part:
+            torch.save(state, part)
 
     def load(self, path: Path) -> None:
         """Go on where a checkpoint was written.

@@ -21,9 +21,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import time
-import uuid
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -37,6 +34,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from tqdm.auto import tqdm
 
+from lowser_lib import files
 from lowser_lib.audio import SAMPLE_RATE, content_hash, load_audio, locate
 from lowser_lib.errors import AudioError, CacheError
 from lowser_lib.views.base import View
@@ -56,9 +54,6 @@ FORMAT = 1
 
 
 _FEW_CLIPS = 16  # fewer are done before other processes have started
-
-
-_LEFTOVER_SECONDS = 86_400.0
 
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2"}
@@ -95,13 +90,13 @@ def extract_all(
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
-    files = [locate(path, roots) for path in manifest["path"]]
+    clips = [locate(path, roots) for path in manifest["path"]]
     if cache_dir is None:
-        return list(_extract(view, files, jobs, progress))
+        return list(_extract(view, clips, jobs, progress))
     folder = view_folder(view, cache_dir)
-    keys = [content_hash(file) for file in files]
+    keys = [content_hash(clip) for clip in clips]
     found = read_entries(folder, set(keys))
-    missing = {key: file for key, file in zip(keys, files, strict=True) if key not in found}
+    missing = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in found}
     if missing:
         _fill(folder, view, missing, jobs, progress)
         found |= read_entries(folder, set(missing))
@@ -177,7 +172,8 @@ def read_entries(folder: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
                 f"damaged shard {shard} is deleted and its clips are extracted again ({error})",
                 stacklevel=3,
             )
-            shard.unlink(missing_ok=True)
+            with files.writing(shard, CacheError, "name another folder with LOWSER_HOME"):
+                shard.unlink(missing_ok=True)
     return found
 
 
@@ -203,24 +199,7 @@ def write_shard(folder: Path, entries: dict[str, NDArray[Any]]) -> Path:
     checksums = {key: _checksum(key, array) for key, array in entries.items()}
     content = save(entries, metadata={"crc32": json.dumps(checksums)})
     shard = folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
-    temporary = folder / f".{uuid.uuid4().hex}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            # A full disk may only show itself here; after it, the rename cannot expose a hole.
-            os.fsync(stream.fileno())
-        temporary.replace(shard)
-    except OSError as error:
-        raise CacheError(
-            f"cannot write {len(content) / 2**20:.1f} MiB to the cache folder {folder}: "
-            f"{error.strerror}. Free some space there, or name another folder with LOWSER_HOME"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    files.write_bytes(shard, content, CacheError, "name another folder with LOWSER_HOME")
     return shard
 
 
@@ -242,19 +221,19 @@ def _fill(folder: Path, view: View, missing: dict[str, Path], jobs: int, progres
             write_shard(folder, pending)
 
 
-def _extract(view: View, files: list[Path], jobs: int, progress: bool) -> Iterator[NDArray[Any]]:
+def _extract(view: View, clips: list[Path], jobs: int, progress: bool) -> Iterator[NDArray[Any]]:
     """Extract files in order, in this process or in several."""
-    if len(files) < _FEW_CLIPS:
+    if len(clips) < _FEW_CLIPS:
         jobs = 1
     with warnings.catch_warnings():
         # A process that has grown, as when a view loads torch, is replaced by a new one: nothing is
         # lost, and nothing has to be done.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         arrays = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-            joblib.delayed(_extract_file)(view, file) for file in files
+            joblib.delayed(_extract_file)(view, clip) for clip in clips
         )
         yield from tqdm(
-            arrays, total=len(files), desc=view.name, unit="clip", disable=not progress, leave=False
+            arrays, total=len(clips), desc=view.name, unit="clip", disable=not progress, leave=False
         )
 
 
@@ -296,19 +275,6 @@ def _read_shard(shard: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
 def _checksum(key: str, array: NDArray[Any]) -> int:
     """CRC-32 of an entry: of its values and of what they mean."""
     return zlib.crc32(array.data, zlib.crc32(f"{key} {array.dtype} {array.shape}".encode()))
-
-
-def _sweep(folder: Path) -> None:
-    """Remove temporary files that a killed process left behind a day ago or earlier."""
-    for leftover in folder.glob(".*.tmp"):
-        # Its writer may be alive, and rename it at any moment.
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
-                leftover.unlink()
-
-
-#: What :mod:`lowser_lib.views.cache` writes: shards, and the temporary files that they come from.
-PATTERNS = ("*.safetensors", ".*.tmp")
 
 
 class CachedView(NamedTuple):
@@ -396,7 +362,7 @@ def _folders(cache_dir: Path) -> Iterator[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(file for pattern in PATTERNS for file in folder.glob(pattern))
+    return sorted([*folder.glob("*.safetensors"), *files.leftovers(folder)])
 
 
 def _count(shard: Path) -> int:

@@ -7,7 +7,6 @@ processes which extract a view each build the model for themselves, once.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -17,12 +16,12 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pooch
-import safetensors.torch
 import torch
 import torchaudio
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model, wavlm_model
 from torchaudio.pipelines import Wav2Vec2Bundle, Wav2Vec2FABundle
 
+from lowser_lib import files
 from lowser_lib.errors import CheckpointError
 
 SAMPLE_RATE = 16000
@@ -106,17 +105,11 @@ class Source:
                 ) from error
 
     def _read_nano(self, file: Path) -> Wav2Vec2Model:
-        try:
-            stored = file.read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{file}: cannot be read ({error!r}); {_REINSTALL}") from error
-        if hashlib.sha256(stored).hexdigest() != self.sha256:
-            card = file.with_suffix(".json").name
-            raise CheckpointError(f"{file}: not the weights that {card} announces; {_REINSTALL}")
+        weights = files.read_safetensors(file, CheckpointError, _REINSTALL, self.sha256)
         model = self._drawn(0)
         try:
-            model.load_state_dict(safetensors.torch.load(stored))
-        except (safetensors.SafetensorError, RuntimeError) as error:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
             raise CheckpointError(
                 f"{file}: does not hold the weights of such a model ({error}); {_REINSTALL}"
             ) from error
@@ -125,7 +118,7 @@ class Source:
     def _read_published(self, file: Path, bundle: Wav2Vec2Bundle) -> Wav2Vec2Model:
         remedy = "delete it, so that it is fetched again"
         try:
-            if file_hash(file) != self.sha256:
+            if files.sha256(file) != self.sha256:
                 raise ValueError("it has changed since it was fetched")
             if zipfile.is_zipfile(file):
                 # PyTorch writes checksums into its files, but does not compare them.
@@ -152,12 +145,6 @@ def _finite(model: Wav2Vec2Model, file: Path, remedy: str) -> Wav2Vec2Model:
         if not bool(torch.isfinite(weight).all()):
             raise CheckpointError(f"{file}: {name} holds NaN or infinity; {remedy}")
     return model
-
-
-def file_hash(file: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def known_names() -> tuple[str, ...]:
@@ -197,7 +184,7 @@ def find(
     file = fetch(name, bundle, download_root, address, sha256)
     return Source(
         name, _normalisation(bundle), _architecture(bundle),
-        f"{name}, as published with torchaudio", file, file_hash(file), bundle=bundle,
+        f"{name}, as published with torchaudio", file, files.sha256(file), bundle=bundle,
     )  # fmt: skip
 
 

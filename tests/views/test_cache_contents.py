@@ -34,7 +34,7 @@ def test_contents_count_clips_shards_and_bytes(cache: Path) -> None:
 
 
 def test_leftovers_and_damage_are_counted_and_cleared(cache: Path) -> None:
-    (cache / "mel/bb/.abc.tmp").write_bytes(b"x" * 100)
+    (cache / "mel/bb/.abc.0123456789abcdef0123456789abcdef.part").write_bytes(b"x" * 100)
     (cache / "mel/bb/cut.safetensors").write_bytes(b"\xff" * 9)
     (cache / "mel/bb/odd.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"[]")
     last = contents(cache)[-1]

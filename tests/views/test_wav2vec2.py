@@ -594,7 +594,7 @@ def not_safetensors(path: Path) -> None:
         (lambda path: announce(path, []), "json: `dims`"),
         (lambda path: announce(path, {"encoder_num_layers": 3}), "do not describe a model"),
         (other_weights, "does not hold the weights of such a model"),
-        (not_safetensors, "does not hold the weights of such a model"),
+        (not_safetensors, "not a safetensors file"),
     ],
 )
 def test_a_damaged_nano_is_never_replaced_in_silence(

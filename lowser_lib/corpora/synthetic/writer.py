@@ -14,20 +14,15 @@ import csv
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lowser_lib import files
 from lowser_lib.corpora.synthetic.plan import Batch
 
 TABLE = "corpus.csv"
 COMPLETE = "complete.json"
 COLUMNS = ("path", "speaker", "gender", "language", "label", "text_id")
-
-STALE_AFTER = 24 * 3600.0
-"""Seconds after which what an interrupted run left behind is cleared away."""
 
 
 def read_complete(folder: Path, identity: dict[str, object]) -> str | None:
@@ -66,22 +61,9 @@ def content_hash(folder: Path) -> str:
 @contextlib.contextmanager
 def sibling(folder: Path) -> Iterator[Path]:
     """Give a new hidden folder beside ``folder``, with ``audio/`` in it; removed at the end."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_stale(folder)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    try:
-        made.chmod(0o755)  # mkdtemp makes it private; the corpus is not
+    with files.folder_beside(folder) as made:
         (made / "audio").mkdir()
         yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _clear_stale(folder: Path) -> None:
-    for left in folder.parent.glob(f".{folder.name}.*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE_AFTER:
-                shutil.rmtree(left, ignore_errors=True)
 
 
 def write_table(folder: Path, batches: Iterable[Batch]) -> int:
@@ -127,12 +109,9 @@ def finish(made: Path, folder: Path, identity: dict[str, object], batches: Itera
         if other is not None:  # someone else was faster
             return other
         if folder.exists():
-            aside = Path(
-                tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent)
-            )
-            with contextlib.suppress(OSError):  # someone else may have moved it just now
+            # Someone else may have moved it just now.
+            with files.folder_beside(folder) as aside, contextlib.suppress(OSError):
                 folder.rename(aside / "old")
-            shutil.rmtree(aside, ignore_errors=True)
         try:
             made.rename(folder)
             return digest
