@@ -3,7 +3,7 @@
 A notebook begins with::
 
     from lowser_lib.experiments import data, profiles
-    from lowser_lib.course.listen import listen
+    from lowser_lib.course.display import listen
     from lowser_lib.experiments.records import record
 
     profile = profiles.get(PROFILE)

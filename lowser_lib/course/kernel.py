@@ -10,11 +10,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import zmq
+from ipykernel.kernelapp import IPKernelApp
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import Instance, default
 
 from lowser_lib.experiments import paths
+
+_ENCRYPTS = hasattr(IPKernelApp, "curve_secretkey") and bool(zmq.has("curve"))
 
 
 class ThisInterpreterSpecs(KernelSpecManager):
@@ -31,6 +35,8 @@ class ThisInterpreterSpecs(KernelSpecManager):
             display_name="Python 3",
             language="python",
             env=paths.kernel_environment(),
+            # Without it newer kernels warn, at each start, that somebody might listen in.
+            metadata={"supported_encryption": "curve"} if _ENCRYPTS else {},
         )
 
 
@@ -42,3 +48,7 @@ class ThisInterpreter(AsyncKernelManager):
     @default("kernel_spec_manager")
     def _this_interpreter(self) -> KernelSpecManager:
         return ThisInterpreterSpecs()
+
+    @default("transport_encryption")
+    def _encrypted_where_the_kernel_can(self) -> str:
+        return "auto" if _ENCRYPTS else "disabled"

@@ -17,7 +17,6 @@ from typing import Any
 import nbformat
 
 from lowser_lib import files
-from lowser_lib.course import structure
 from lowser_lib.errors import RunError
 from lowser_lib.experiments.chapters import Chapter, read_notebook
 from lowser_lib.experiments.records import METADATA_KEY
@@ -120,7 +119,7 @@ def check(path: Path) -> list[str]:
 
     Returns:
         One line a problem: not run from top to bottom, error or stderr output, drifting output,
-        papermill's notes, too large, or not of the common shape.
+        papermill's notes, or too large.
 
     Raises:
         RunError: The file is no notebook.
@@ -130,7 +129,6 @@ def check(path: Path) -> list[str]:
         *order_problems(notebook),
         *output_problems(notebook),
         *size_problems(path.stat().st_size),
-        *structure.problems(notebook),
     ]
 
 

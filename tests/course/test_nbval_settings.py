@@ -30,7 +30,7 @@ PRINT = 'print(f"UAR {0.512:.3f}")'
 TABLE = "import pandas as pd\npd.DataFrame({'UAR': [0.25, 0.5]}, index=['Urdu', 'German'])"
 SOUND = """\
 import numpy as np
-from lowser_lib.course.listen import listen
+from lowser_lib.course.display import listen
 listen(np.sin(np.arange(8000) / 10), title='a tone')"""
 PICTURE = """\
 import base64

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import chapter_shape
 import pytest
+import typed_numbers
 
-from lowser_lib.course import refresh, typed_numbers
+from lowser_lib.course import refresh
 from lowser_lib.experiments.chapters import find_chapters, read_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +27,7 @@ PAGES = [
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_fit_to_be_committed(path: Path) -> None:
-    assert refresh.check(path) == []
+    assert [*refresh.check(path), *chapter_shape.problems(read_notebook(path))] == []
 
 
 def test_every_notebook_is_a_chapter() -> None:

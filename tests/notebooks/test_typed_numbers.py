@@ -6,9 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
-from lowser_lib.course import typed_numbers
-from lowser_lib.course.typed_numbers import code_problems, markdown_problems, problems
+from typed_numbers import code_problems, markdown_problems, problems
 
 TYPED = [
     "Fine-tuning reaches a macro-F1 of .547 on Urdu.",
@@ -122,7 +120,7 @@ def test_a_notebook_names_its_cells() -> None:
 
 
 def test_a_figure_planted_in_a_chapter_is_found() -> None:
-    folder = Path(typed_numbers.__file__).parents[2] / "notebooks"
+    folder = Path(__file__).parents[2] / "notebooks"
     notebook = nbformat.read(str(folder / "00_start_here.ipynb"), as_version=4)
     before = problems(notebook)
     for cell in notebook.cells:

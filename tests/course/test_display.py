@@ -7,11 +7,11 @@ import re
 import pandas as pd
 import pytest
 
-from lowser_lib.course import show
+from lowser_lib.course import display
 
 
 def test_every_option_explains_itself() -> None:
-    question = show.choices("Which?", {"A": "too low.", "B": "it is 2 < 3."}, right="B")
+    question = display.choices("Which?", {"A": "too low.", "B": "it is 2 < 3."}, right="B")
     html = question._repr_html_()
     assert re.findall(r"<summary>(.*?)</summary>", html) == ["A", "B"]
     assert re.findall(r"<div style[^>]*>(.*?)</div>", html) == [
@@ -21,13 +21,13 @@ def test_every_option_explains_itself() -> None:
 
 
 def test_text_form_keeps_the_answers_to_itself() -> None:
-    question = show.choices("Which?", {"A": "too low.", "B": "yes."}, right="B")
+    question = display.choices("Which?", {"A": "too low.", "B": "yes."}, right="B")
     assert repr(question) == "Which?\n- A\n- B"
-    assert "sad" not in repr(show.reveal("What is A?", "sad"))
+    assert "sad" not in repr(display.reveal("What is A?", "sad"))
 
 
 def test_reveal_hides_one_answer() -> None:
-    html = show.reveal("What is A?", "sad", click="Look")._repr_html_()
+    html = display.reveal("What is A?", "sad", click="Look")._repr_html_()
     assert html.index("<summary>Look</summary>") < html.index("sad")
     assert html.count("<details") == html.count("</details>") == 1
 
@@ -35,13 +35,13 @@ def test_reveal_hides_one_answer() -> None:
 @pytest.mark.parametrize("options", [{}, {"A": "alone"}, {"A": "one", "C": "two"}])
 def test_a_question_needs_options_and_a_right_one(options: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="right='B'"):
-        show.choices("Which?", options, right="B")
+        display.choices("Which?", options, right="B")
 
 
 def test_table_keeps_long_cells_whole() -> None:
     long = "word " * 40
     frame = pd.DataFrame({"name": ["a<b", "c"], "text": [f"two\nlines {long}", 3]})
-    shown = show.table(frame)
+    shown = display.table(frame)
     html = shown._repr_html_()
     assert re.findall(r"<th [^>]*>(.*?)</th>", html) == ["name", "text"]
     assert re.findall(r"<td [^>]*>(.*?)</td>", html) == [

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from lowser_lib.course.listen import PEAK, SANITIZE, Sound, listen, listen_row
+from lowser_lib.course.display import PEAK, SANITIZE, Sound, listen, listen_row
 
 RATE = 16_000
 

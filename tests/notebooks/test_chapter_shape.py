@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import chapter_shape
 import nbformat
 import pytest
-
-from lowser_lib.course import structure
 
 
 def code(source: str, tags: list[str] | None = None, printed: str = "", **metadata: Any) -> Any:
@@ -42,7 +41,7 @@ def good() -> Any:
 
 
 def test_a_good_chapter_has_no_problems() -> None:
-    assert structure.problems(good()) == []
+    assert chapter_shape.problems(good()) == []
 
 
 def edit(position: int, **changes: Any) -> Any:
@@ -87,5 +86,5 @@ def without(*positions: int) -> Any:
     ],
 )
 def test_departures_are_named(notebook: Any, words: str) -> None:
-    found = structure.problems(nbformat.from_dict(notebook))
+    found = chapter_shape.problems(nbformat.from_dict(notebook))
     assert any(words in problem for problem in found), found
