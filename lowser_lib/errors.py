@@ -2,10 +2,16 @@
 
 Every message names the file or the value that is wrong and says what to do about it. Catch
 :class:`LowserError` to catch them all. A wrong *argument* of a function (a negative temperature, an
-unknown switch) is a plain :class:`ValueError` that names the argument and its value.
+unknown switch) is a plain :class:`ValueError` that names the argument and its value;
+:func:`require` raises it.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from numbers import Integral, Real
+from typing import Any
 
 
 class LowserError(Exception):
@@ -58,3 +64,43 @@ class ProfileError(LowserError):
 
 class RunError(LowserError):
     """A chapter failed, or the record of a run cannot be written or read."""
+
+
+def require(allowed: str | Collection[Any], /, **values: Any) -> None:
+    """Refuse arguments that are out of range, by their names: the check of all settings.
+
+    Args:
+        allowed: an interval such as ``"[0, 1)"`` or ``"(0, inf)"``; ``"1.."`` for whole numbers
+            from 1; either with ``" or None"`` behind it; or a collection of choices.
+        **values: the arguments.
+
+    Raises:
+        ValueError: a value is not allowed; the message names the argument, the range and the value.
+    """
+    for name, value in values.items():
+        wanted = _unmet(allowed, value)
+        if wanted:
+            raise ValueError(f"{name} must {wanted}, not {value!r}")
+
+
+def _unmet(allowed: str | Collection[Any], value: Any) -> str:
+    """What a value should have been; empty where it is allowed."""
+    if not isinstance(allowed, str):
+        choices = ", ".join(map(repr, allowed))
+        return "" if value in allowed else f"be one of {choices}"
+    span = allowed.removesuffix(" or None")
+    if value is None and span != allowed:
+        return ""
+    whole = span.endswith("..")
+    low, high = (span[:-2], "inf") if whole else span[1:-1].split(",")
+    least, most = float(low), float(high)
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or (whole and not isinstance(value, Integral)):
+        return "be a whole number" if whole else "be a number"
+    above = value > least if span[0] == "(" else value >= least
+    below = value < most if span[-1] in ").." else value <= most
+    if above and below:
+        return ""
+    if value == math.inf or most < math.inf:
+        return f"lie in {span}"
+    return f"be above {low}" if span[0] == "(" else f"be at least {low}"

@@ -23,6 +23,7 @@ from lowser_lib.methods.baseline import BaselineConfig, train_baseline
 from lowser_lib.methods.yardsticks import EgemapsSVM, majority
 from lowser_lib.sampling import ClipDataset
 from lowser_lib.training import (
+    Execution,
     TrainingConfig,
     classify,
     embed,
@@ -134,17 +135,17 @@ def neural(name: str, seed: int, variant: Variant) -> list[dict[str, object]]:
         speech.dataset(validation),
         metric=macro_f1,
         generator=torch.Generator().manual_seed(seed),
-        baseline=BaselineConfig(
+        settings=BaselineConfig(
             learning_rate=profile.learning_rate,
             encoder_learning_rate=profile.encoder_learning_rate if variant.fine_tune else 0.0,
             head_epochs=profile.head_epochs if variant.head_first else 0,
         ),
-        config=TrainingConfig(
+        training=TrainingConfig(
             epochs=profile.epochs if variant.fine_tune else profile.head_epochs,
             batch_size=profile.batch_size,
             patience=None,
         ),
-        fabric=fabric,
+        execution=Execution(fabric),
     )
     row: dict[str, object] = {
         "method": variant.name,

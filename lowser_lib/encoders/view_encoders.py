@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from lowser_lib.encoders.heads import draw_weights
-from lowser_lib.errors import TrainingError
+from lowser_lib.errors import TrainingError, require
+from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
 
 #: Furthest that a standardised feature may lie from its mean. Our choice: eGeMAPS has features that
 #: jump to 20 deviations where a clip has one voiced frame, and would decide the embedding alone.
@@ -207,6 +210,28 @@ def kind_of(name: str, axes: int) -> str:
     return "vector" if axes == 1 else KINDS.get(name, "spectrogram")
 
 
+@dataclass(frozen=True)
+class EncodersConfig:
+    """Sizes of the views' encoders.
+
+    Attributes:
+        dimension: width of each embedding.
+        channels: width of the convolutions over a spectrogram.
+        dropout: share of hidden values dropped in training, in [0, 1).
+    """
+
+    # One width for all views, so that none has more room than another; wide enough for 88 features.
+    dimension: int = 256
+    # 0.3 million weights in all three views: what a few hundred clips can teach.
+    channels: int = 64
+    # Mild. In pre-training it is an augmentation too: the views see different halves of a network.
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        require("1..", dimension=self.dimension, channels=self.channels)
+        require("[0, 1)", dropout=self.dropout)
+
+
 def view_encoder(
     name: str,
     clip: Tensor,
@@ -235,6 +260,63 @@ def view_encoder(
     if kind == "layers":
         return LayersEncoder(clip.shape[0], clip.shape[1], dimension, dropout, generator)
     return SpectrogramEncoder(clip.shape[0], dimension, channels, dropout, generator)
+
+
+class ViewEncoders(nn.ModuleDict):
+    """An encoder a view, by the view's name."""
+
+    @classmethod
+    def for_clips(
+        cls,
+        dataset: MultiViewDataset,
+        config: EncodersConfig | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> ViewEncoders:
+        """New encoders for the views of a data set, their statistics fitted to its clips.
+
+        Args:
+            dataset: one clip at least; its labels are not read.
+            config: sizes; None takes the defaults.
+            generator: draws the weights; None takes torch's own.
+
+        Raises:
+            TrainingError: there is no clip.
+            ValueError: there is no encoder for a view's arrays.
+        """
+        config = config or EncodersConfig()
+        if not len(dataset):
+            raise TrainingError("there is no clip to build encoders for")
+        encoders = cls()
+        for name, arrays in dataset.views.items():
+            encoders[name] = view_encoder(
+                name,
+                arrays[0],
+                config.dimension,
+                channels=config.channels,
+                dropout=config.dropout,
+                generator=generator,
+            )
+            encoders.of(name).fit_statistics(arrays)
+        return encoders
+
+    def of(self, name: str) -> ViewEncoder:
+        """The encoder of one view.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if name not in self:
+            raise ValueError(f"no encoder for view {name!r}; there are {', '.join(self)}")
+        return cast(ViewEncoder, self[name])
+
+    def by_name(self) -> dict[str, ViewEncoder]:
+        """All of them."""
+        return {name: self.of(name) for name in self}
+
+    def forward(self, batch: MultiViewBatch) -> dict[str, Tensor]:
+        """Embeddings ``(B, dimension)`` of a batch, by view."""
+        return {name: self.of(name)(batch.views[name], batch.lengths[name]) for name in self}
 
 
 def _perceptron(features: int, dimension: int, dropout: float) -> nn.Sequential:

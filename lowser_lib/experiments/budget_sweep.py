@@ -25,6 +25,7 @@ import joblib
 from tqdm import tqdm
 
 from lowser_lib import files
+from lowser_lib.encoders.view_encoders import EncodersConfig
 from lowser_lib.experiments import data, paths, profiles, records
 from lowser_lib.experiments.budget_sweep_run import ProbeConfig, Run, measure
 from lowser_lib.experiments.budget_sweep_speech import SpeechConfig, extract_views, known_views
@@ -34,7 +35,7 @@ from lowser_lib.experiments.records import RunRecord
 from lowser_lib.experiments.sweep import change
 from lowser_lib.experiments.sweep_records import FOLDER, finished_at, new_record
 from lowser_lib.methods.fine_tuning import FineTuneConfig
-from lowser_lib.methods.pairwise import EncodersConfig, PairwiseConfig
+from lowser_lib.methods.pairwise import PairwiseConfig
 
 #: The chapter that teaches the method.
 CHAPTER = "07"

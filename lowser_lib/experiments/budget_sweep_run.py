@@ -17,21 +17,16 @@ from sklearn.metrics import recall_score
 from sklearn.svm import SVC
 
 from lowser_lib import splits
-from lowser_lib.encoders.view_encoders import FURTHEST, kind_of
+from lowser_lib.encoders.view_encoders import FURTHEST, EncodersConfig, ViewEncoders, kind_of
 from lowser_lib.errors import SplitError
 from lowser_lib.evaluation import collapse_figures, judge_collapse
 from lowser_lib.experiments.budget_sweep_speech import SpeechConfig, extract_views, normalised
 from lowser_lib.manifest import EMOTIONS
 from lowser_lib.methods.fine_tuning import FineTuneConfig, fine_tune, predict_views, probe_views
-from lowser_lib.methods.pairwise import (
-    EncodersConfig,
-    PairwiseConfig,
-    ViewEncoders,
-    pretrain,
-)
+from lowser_lib.methods.pairwise import PairwiseConfig, pretrain
 from lowser_lib.sampling import derive_seed
 from lowser_lib.sampling.multiview import MultiViewDataset
-from lowser_lib.training import make_fabric, one_thread
+from lowser_lib.training import Execution, make_fabric, one_thread
 
 #: What is compared: a support vector machine on the features themselves; a *probe* (a new layer
 #: alone) on encoders as drawn, and on pre-trained ones; and both with all weights trained.
@@ -150,9 +145,9 @@ def _measure(
         unlabelled,
         generator=generator(1),
         encoders=drawn,
-        config=run.pairwise,
+        settings=run.pairwise,
         monitor=collapse_figures,
-        fabric=fabric,
+        execution=Execution(fabric),
     )
     subsets: dict[str, tuple[str, ...]] = {name: (name,) for name in run.views}
     if len(run.views) > 1:
@@ -235,9 +230,9 @@ def _answers(
                 few,
                 generator=generator(),
                 views=few.views,
-                config=run.tuning,
+                settings=run.tuning,
                 n_classes=len(EMOTIONS),
-                fabric=fabric,
+                execution=Execution(fabric),
             ).model,
         }
         for arm, model in models.items():

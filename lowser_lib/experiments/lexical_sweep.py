@@ -35,7 +35,7 @@ from lowser_lib.experiments.sweep_baseline import baseline_settings
 from lowser_lib.experiments.sweep_records import FOLDER, finished_at, new_record
 from lowser_lib.experiments.sweep_speech import FOLDS, Speech, macro_f1, score
 from lowser_lib.methods.text_invariant import ContrastConfig, train_text_invariant
-from lowser_lib.training import TrainingConfig, classify, embed, make_fabric
+from lowser_lib.training import Execution, TrainingConfig, classify, embed, make_fabric
 
 #: The chapter that teaches it.
 CHAPTER = "09"
@@ -201,10 +201,10 @@ def measure(speech: Speech, run: Run) -> dict[str, Any]:
         train["text_id"].to_numpy(dtype=object),
         metric=macro_f1,
         generator=torch.Generator().manual_seed(run.seed),
-        contrast=run.settings["contrast"],
+        settings=run.settings["contrast"],
         baseline=run.settings["baseline"],
-        config=run.settings["training"],
-        fabric=fabric,
+        training=run.settings["training"],
+        execution=Execution(fabric),
     )
     clips = speech.clips(held_out)
     embeddings = embed(model.encoder, clips, fabric=fabric)

@@ -9,7 +9,7 @@ import torch
 from lowser_lib.experiments.profiles import Profile
 from lowser_lib.experiments.sweep_speech import Method, Run, Speech, Trained, genders, macro_f1
 from lowser_lib.methods.baseline import BaselineConfig, train_baseline
-from lowser_lib.training import TrainingConfig, make_fabric
+from lowser_lib.training import Execution, TrainingConfig, make_fabric
 
 
 def baseline_settings(profile: Profile) -> dict[str, Any]:
@@ -38,11 +38,11 @@ def train_plain(speech: Speech, run: Run) -> Trained:
         speech.clips(validation),
         metric=macro_f1,
         generator=torch.Generator().manual_seed(run.seed),
-        baseline=settings,
-        config=run.settings["training"],
-        fabric=make_fabric(precision=speech.profile.precision),
-        checkpoint=run.folder / "baseline.pt",
-        resume=True,
+        settings=settings,
+        training=run.settings["training"],
+        execution=Execution(
+            make_fabric(precision=speech.profile.precision), run.folder / "baseline.pt", resume=True
+        ),
         sounds=None if plain else speech.waveforms(train, labels="emotion"),
         groups=genders(train),
     )

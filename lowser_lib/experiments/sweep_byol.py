@@ -9,7 +9,7 @@ from lowser_lib.experiments.profiles import Profile
 from lowser_lib.experiments.sweep_baseline import baseline_settings
 from lowser_lib.experiments.sweep_speech import Method, Run, Speech, Trained, collapse_of, macro_f1
 from lowser_lib.methods.byol import ByolConfig, train_byol
-from lowser_lib.training import make_fabric
+from lowser_lib.training import Execution, make_fabric
 
 
 def byol_settings(profile: Profile) -> dict[str, Any]:
@@ -28,13 +28,13 @@ def train_joint(speech: Speech, run: Run) -> Trained:
         speech.clips(validation),
         seed=run.seed,
         metric=macro_f1,
-        byol=run.settings["byol"],
+        settings=run.settings["byol"],
         baseline=run.settings["baseline"],
-        config=run.settings["training"],
+        training=run.settings["training"],
         monitor=collapse_figures,
-        fabric=make_fabric(precision=speech.profile.precision),
-        checkpoint=run.folder / "byol.pt",
-        resume=True,
+        execution=Execution(
+            make_fabric(precision=speech.profile.precision), run.folder / "byol.pt", resume=True
+        ),
     )
     facts = {
         "byol": {

@@ -26,7 +26,7 @@ from lowser_lib.methods.speaker_contrastive import (
     SpeakerContrastiveConfig,
     train_speaker_contrastive,
 )
-from lowser_lib.training import embed, make_fabric
+from lowser_lib.training import Execution, embed, make_fabric
 
 FIRST_STAGE = 0.4
 """The encoder's rate in the first stage, as a share of that in the second; our choice, see
@@ -48,20 +48,19 @@ def train_contrastive(speech: Speech, run: Run) -> Trained:
     train, validation, _ = speech.split(run.seed)
     stages = train_speaker_contrastive(
         speech.encoder,
-        speech.waveforms(heard),
         speech.clips(train),
+        speech.waveforms(heard),
         speech.clips(validation),
         seed=run.seed,
         metric=macro_f1,
         monitor=collapse_figures,
         folder=run.folder,
-        contrastive=run.settings["contrastive"],
+        settings=run.settings["contrastive"],
         baseline=run.settings["baseline"],
-        config=run.settings["training"],
+        training=run.settings["training"],
         genders=genders(heard),
         groups=genders(train),
-        fabric=make_fabric(precision=speech.profile.precision),
-        resume=True,
+        execution=Execution(make_fabric(precision=speech.profile.precision), resume=True),
     )
     adapted = stages.adapted
     tables = {"unheard sentences": unheard, "target corpus": speech.target(run.language)}
@@ -70,7 +69,7 @@ def train_contrastive(speech: Speech, run: Run) -> Trained:
             "loss": adapted.history["loss"],
             "identified": adapted.history["identified"],
             "collapse": collapse_of(adapted.history),
-            "batch": adapted.batch._asdict(),
+            "batch": adapted.batch,
             "clips": len(heard),
             "speakers": heard["speaker"].nunique(),
         },

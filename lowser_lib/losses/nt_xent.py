@@ -17,12 +17,8 @@ import math
 from typing import Any, Literal, cast, get_args
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather, all_reduce
-
-from lowser_lib.sampling import UNLABELLED
 
 #: What the denominator of a pair does with the anchor's other positives.
 OtherPositives = Literal["exclude", "include"]
@@ -34,14 +30,15 @@ BLOCK = 2048
 #: A vector whose largest entry is below this has no direction; the limit of ``F.normalize``.
 SHORTEST = 1e-12
 
+#: The label of a clip that has none.
+NO_LABEL = -1
+
 
 def nt_xent(
     embeddings: Tensor,
     labels: Tensor,
     temperature: float = 0.07,
     other_positives: OtherPositives = "exclude",
-    *,
-    gather: bool = True,
 ) -> Tensor:
     """Normalised temperature-scaled cross-entropy over all ordered positive pairs.
 
@@ -54,43 +51,49 @@ def nt_xent(
     gradient. Where an anchor has no negative, ``"exclude"`` makes its pairs cost 0. Values that
     are not finite make the loss NaN. There is no second derivative, and asking for one raises.
 
-    Under :mod:`torch.distributed` with several processes, each hands in its share of the batch, as
-    large as every other's, and all get the loss of the whole batch: positives and negatives come
-    from everywhere. Each process computes the rows of its own anchors. Its gradient is such that
-    the *mean* over processes, which DDP takes, is the gradient that one process would have.
-
     Args:
         embeddings: ``(N, D)`` floating point, of any length but 0; need not be normalised.
         labels: ``(N,)`` whole numbers, such as the speaker of each clip.
         temperature: above 0; small values look at the hardest negatives alone. 0.07 is our choice,
             after SupCon's and pytorch-metric-learning's.
         other_positives: ``"exclude"``, or ``"include"`` for the SupCon form.
-        gather: whether to gather over processes; False for a loss of this process's clips alone.
 
     Returns:
         The loss, a scalar of at least 0: float64 for float64 embeddings, otherwise float32.
 
     Raises:
-        ValueError: a shape, type or switch is wrong; processes hold unequal shares; a clip has no
-            label (:data:`~lowser_lib.sampling.UNLABELLED`), or no other clip has its label.
+        ValueError: a shape, type or switch is wrong; a clip has no label (-1), or no other clip has
+            its label.
     """
     _check_arguments(embeddings, labels, temperature, other_positives)
     if embeddings.dtype in (torch.bfloat16, torch.float16):
         embeddings = embeddings.float()
     with torch.autocast(embeddings.device.type, enabled=False):
         directions, labels = unit_length(embeddings), labels.to(embeddings.device).contiguous()
-        anchors, processes = range(len(labels)), _count_processes() if gather else 1
-        if processes > 1:
-            first = dist.get_rank() * len(labels)
-            anchors = range(first, first + len(labels))
-            directions, labels = _gather(directions, labels, processes)
         pairs = _count_pairs(labels)
-        total = _SumOverPairs.apply(
-            directions, labels, anchors, temperature, other_positives == "exclude"
-        )
-        if processes > 1:
-            total = all_reduce(total)
+        total = _SumOverPairs.apply(directions, labels, temperature, other_positives == "exclude")
         return cast(Tensor, total / pairs)
+
+
+def plain_nt_xent(
+    embeddings: Tensor,
+    labels: Tensor,
+    temperature: float = 0.07,
+    other_positives: OtherPositives = "exclude",
+) -> Tensor:
+    """The same in plain sight, at the price of N × N scores in memory, several times over.
+
+    For reading, and for :func:`nt_xent` to be compared with.
+    """
+    directions = F.normalize(embeddings, dim=1)
+    scores = directions @ directions.T / temperature
+    same = labels[:, None] == labels
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    exclude = other_positives == "exclude"
+    rest = scores.masked_fill(same if exclude else itself, -torch.inf)
+    rest = rest.logsumexp(dim=1, keepdim=True)
+    costs = (torch.logaddexp(scores, rest) if exclude else rest) - scores
+    return costs[same & ~itself].mean()
 
 
 def unit_length(embeddings: Tensor) -> Tensor:
@@ -104,7 +107,7 @@ def unit_length(embeddings: Tensor) -> Tensor:
 
 
 class _SumOverPairs(torch.autograd.Function):
-    """Sum of l(i, j) over the positive pairs of some anchors i, a block of anchors at a time.
+    """Sum of l(i, j) over all positive pairs, a block of anchors i at a time.
 
     Left to autograd, several matrices of N × N would wait in memory for the backward pass. But the
     gradient of a sum is known as soon as its terms are: it is taken at once, while a block's
@@ -113,20 +116,15 @@ class _SumOverPairs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        directions: Tensor,
-        labels: Tensor,
-        anchors: range,
-        temperature: float,
-        exclude: bool,
+        ctx: Any, directions: Tensor, labels: Tensor, temperature: float, exclude: bool
     ) -> Tensor:
-        """Sum the loss of all pairs whose first clip is in ``anchors``."""
+        """Sum the loss of all pairs."""
         wanted = ctx.needs_input_grad[0]
         scaled = directions / temperature
         gradient = torch.zeros_like(directions)
         total = directions.new_zeros(())
-        for start in range(anchors.start, anchors.stop, BLOCK):
-            rows = slice(start, min(start + BLOCK, anchors.stop))
+        for start in range(0, len(labels), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(labels)))
             scores = scaled[rows] @ directions.T
             total += _pairs_in_block(scores, labels, rows, exclude)
             if wanted:  # a score holds a clip as anchor and one as partner; both are moved
@@ -136,12 +134,12 @@ class _SumOverPairs(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:
         """Hand out the gradient that is known already."""
         if torch.is_grad_enabled():  # what is handed out has forgotten how it depends on its input
             raise RuntimeError("nt_xent has no second derivative: leave out create_graph=True")
         (gradient,) = ctx.saved_tensors
-        return gradient * outer, None, None, None, None
+        return gradient * outer, None, None, None
 
 
 def _pairs_in_block(scores: Tensor, labels: Tensor, rows: slice, exclude: bool) -> Tensor:
@@ -195,36 +193,17 @@ def _same_label(labels: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
     return row, clip[first[row] + nth]
 
 
-def _count_processes() -> int:
-    """Processes that run together under :mod:`torch.distributed`; 1 without it."""
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def _gather(directions: Tensor, labels: Tensor, processes: int) -> tuple[Tensor, Tensor]:
-    """Join the clips of all processes, by rank; gradients find their way back."""
-    shape = torch.tensor(directions.shape, device=directions.device)
-    shapes = [torch.empty_like(shape) for _ in range(processes)]
-    dist.all_gather(shapes, shape)
-    if any(not torch.equal(other, shape) for other in shapes):
-        found = ", ".join(str(tuple(other.tolist())) for other in shapes)
-        raise ValueError(f"embeddings must have the same shape in every process, not {found}")
-    labels = labels.long()
-    everyone = [torch.empty_like(labels) for _ in range(processes)]
-    dist.all_gather(everyone, labels)
-    return torch.cat(all_gather(directions)), torch.cat(everyone)
-
-
 def _count_pairs(labels: Tensor) -> int:
     """Ordered positive pairs; raises ValueError where an anchor has none."""
     _, place, counts = labels.unique(return_inverse=True, return_counts=True)
-    wrong = (counts[place] == 1) | (labels == UNLABELLED)
+    wrong = (counts[place] == 1) | (labels == NO_LABEL)
     if wrong.any():
         indices = wrong.nonzero()[:, 0].tolist()
         shown = ", ".join(f"{index} (label {int(labels[index])})" for index in indices[:5])
         more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
         raise ValueError(
             f"labels: {len(indices)} of {len(labels)} anchors have no positive: {shown}{more}. "
-            f"Each label needs at least two clips in the batch, and {UNLABELLED} means that there "
+            f"Each label needs at least two clips in the batch, and {NO_LABEL} means that there "
             "is none; draw batches with SpeakerBatchSampler, or leave such clips out"
         )
     return int((counts * (counts - 1)).sum())
@@ -233,7 +212,7 @@ def _count_pairs(labels: Tensor) -> int:
 def _check_arguments(
     embeddings: Tensor, labels: Tensor, temperature: float, other_positives: str
 ) -> None:
-    """Raise ValueError for a wrong argument, before any process waits for another."""
+    """Raise ValueError for a wrong argument, before anything is computed."""
     if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
         raise ValueError(
             "embeddings must be floating point of shape (clips, dimension), with one of each at "

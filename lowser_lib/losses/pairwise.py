@@ -21,10 +21,8 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 from lowser_lib.losses.nt_xent import nt_xent, unit_length
 
@@ -41,10 +39,6 @@ def pairwise_nt_xent(
     Computed in at least float32, also under autocast. A zero vector has similarity 0 to all others,
     and no gradient. A single clip has no negative and costs 0. Values that are not finite make the
     loss NaN.
-
-    Under :mod:`torch.distributed` with several processes, each hands in its clips, as many as every
-    other, and all get the loss of the whole batch; the mean over processes of the gradients, which
-    DDP takes, is the gradient that one process would have.
 
     Args:
         views: two or more tensors ``(N, D)``, floating point; row i of each is the same clip. Need
@@ -68,9 +62,7 @@ def pairwise_nt_xent(
 
 def _with_own_view(one: Tensor, other: Tensor, temperature: float) -> Tensor:
     """l(a, b) with negatives from both views: NT-Xent whose labels are the clips' numbers."""
-    # Under several processes, clip 0 of one is not clip 0 of another.
-    first = dist.get_rank() * len(one) if dist.is_initialized() else 0
-    clips = torch.arange(first, first + len(one), device=one.device).repeat(2)
+    clips = torch.arange(len(one), device=one.device).repeat(2)
     return nt_xent(torch.cat([one, other]), clips, temperature)
 
 
@@ -79,10 +71,6 @@ def _between_views(one: Tensor, other: Tensor, temperature: float) -> Tensor:
     exact = torch.promote_types(torch.promote_types(one.dtype, other.dtype), torch.float32)
     with torch.autocast(one.device.type, enabled=False):
         rows, columns = (unit_length(view.to(exact)) for view in (one, other))
-        if dist.is_initialized() and dist.get_world_size() > 1:
-            # Every process computes all of it: the matrix is N × N, not 2N × 2N, and all_gather
-            # adds up the gradients of all processes on the way back.
-            rows, columns = (torch.cat(all_gather(view.contiguous())) for view in (rows, columns))
         scores = rows @ columns.T / temperature
         clips = torch.arange(len(scores), device=scores.device)
         return (F.cross_entropy(scores, clips) + F.cross_entropy(scores.T, clips)) / 2

@@ -60,8 +60,8 @@ def text_invariant_nt_xent(
     """Mean of l over all ordered pairs of one emotion and two sentences.
 
     Without ``texts`` it is :func:`lowser_lib.losses.nt_xent` with ``other_positives="exclude"``.
-    Computed in at least float32, also under autocast, and over this process's clips alone. A clip
-    without a positive has no pair, and a batch without any pair costs 0.
+    Computed in at least float32, also under autocast. A clip without a positive has no pair, and a
+    batch without any pair costs 0.
 
     Args:
         embeddings: ``(N, D)`` floating point; need not be normalised.

@@ -19,7 +19,8 @@ from torch import Tensor
 from lowser_lib.sampling import UNLABELLED
 from lowser_lib.sampling.speaker_batches import UNKNOWN
 
-#: What can be balanced by, in settings.
+#: How cells of a group and a class are given the same say: not, by weights, or by how often they
+#: are drawn.
 BALANCES = ("none", "loss", "sampling")
 
 
@@ -107,3 +108,47 @@ def balanced_weights(labels: Tensor, n_classes: int) -> Tensor:
     if not present.any():
         raise ValueError("labels holds no label: there is nothing to balance")
     return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)
+
+
+class Balance(NamedTuple):
+    """What a balanced training is handed.
+
+    Attributes:
+        labels: ``(N,)`` classes, or cells where these have weights.
+        weights: of the classes or cells in the loss; None: all 1.
+        drawn: ``(N,)`` cells that are drawn equally often; None: every clip comes once an epoch.
+    """
+
+    labels: Tensor
+    weights: Tensor | None = None
+    drawn: Tensor | None = None
+
+
+def balance_of(
+    labels: Tensor,
+    n_classes: int,
+    *,
+    classes: bool,
+    groups_by: str,
+    groups: Sequence[str] | np.ndarray | None,
+) -> Balance:
+    """How the clips of a training are balanced.
+
+    Args:
+        labels: ``(N,)`` classes from 0, :data:`UNLABELLED` where there is none.
+        n_classes: number of classes.
+        classes: whether each class has the same say in the loss.
+        groups_by: one of :data:`BALANCES`.
+        groups: as in :func:`cells_of`; not looked at where ``groups_by`` is ``"none"``.
+
+    Raises:
+        ValueError: groups are needed and missing, or see :func:`cells_of`.
+    """
+    if groups_by == "none":
+        return Balance(labels, balanced_weights(labels, n_classes) if classes else None)
+    if groups is None:
+        raise ValueError(f"balance_groups {groups_by!r} needs groups of the clips")
+    cells = cells_of(labels, groups, n_classes)
+    if groups_by == "loss":
+        return Balance(cells.numbers, cell_weights(cells, n_classes))
+    return Balance(labels, drawn=cells.balanced)

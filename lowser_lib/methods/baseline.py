@@ -11,15 +11,11 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import joblib
 import numpy as np
 import torch
-import torch.nn.functional as F
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 from tqdm import tqdm
@@ -27,11 +23,10 @@ from tqdm import tqdm
 from lowser_lib.augment import Compose, named
 from lowser_lib.encoders.heads import draw_linear
 from lowser_lib.encoders.protocol import Encoder
-from lowser_lib.errors import TrainingError
-from lowser_lib.methods.balancing import BALANCES, cell_weights, cells_of
-from lowser_lib.methods.balancing import balanced_weights as balanced_weights
+from lowser_lib.errors import TrainingError, require
+from lowser_lib.losses.cross_entropy import cross_entropy
+from lowser_lib.methods.balancing import BALANCES, balance_of
 from lowser_lib.sampling import (
-    UNLABELLED,
     Batch,
     ClipLoader,
     Clips,
@@ -41,7 +36,9 @@ from lowser_lib.sampling import (
 )
 from lowser_lib.sampling.augmented import AugmentedLoader
 from lowser_lib.training import (
+    Execution,
     History,
+    Metric,
     Recipe,
     Step,
     TrainingConfig,
@@ -50,7 +47,9 @@ from lowser_lib.training import (
     fit,
     make_fabric,
     match_embeddings,
-    predict,
+    one_thread,
+    parameter_groups,
+    validation_score,
 )
 
 
@@ -102,20 +101,12 @@ class BaselineConfig:
         Raises:
             ValueError: a value is out of range; the message names it.
         """
-        if self.hidden < 1:
-            raise ValueError(f"hidden must be at least 1, not {self.hidden!r}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), not {self.dropout!r}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate!r}")
-        if self.head_epochs < 0:
-            raise ValueError(f"head_epochs must be at least 0, not {self.head_epochs!r}")
-        if not self.encoder_learning_rate >= 0:
-            rate = self.encoder_learning_rate
-            raise ValueError(f"encoder_learning_rate must be at least 0, not {rate!r}")
-        if self.balance_groups not in BALANCES:
-            known = ", ".join(BALANCES)
-            raise ValueError(f"balance_groups must be one of {known}, not {self.balance_groups!r}")
+        require("1..", hidden=self.hidden)
+        require("[0, 1)", dropout=self.dropout)
+        require("(0, inf)", learning_rate=self.learning_rate)
+        require("[0, inf)", encoder_learning_rate=self.encoder_learning_rate)
+        require("0..", head_epochs=self.head_epochs)
+        require(BALANCES, balance_groups=self.balance_groups)
         if self.balance_groups != "none" and self.balance_classes:
             raise ValueError("balance_groups balances classes, too: set balance_classes to false")
         augmentation = self.augmentation()
@@ -135,6 +126,21 @@ class BaselineConfig:
         if self.augmentations == "none":
             return None
         return named(self.augmentations, self.strength, self.probability)
+
+    def refuse(self, **reasons: str) -> None:
+        """Refuse settings that another method, built on the baseline, does not follow.
+
+        Args:
+            **reasons: why, by the setting's name; it must be as by default.
+
+        Raises:
+            ValueError: a setting differs from the default.
+        """
+        default = BaselineConfig()
+        for name, why in reasons.items():
+            value, wanted = getattr(self, name), getattr(default, name)
+            if value != wanted:
+                raise ValueError(f"{name} must be {wanted!r}, not {value!r}: {why}")
 
     @property
     def probe(self) -> bool:
@@ -226,200 +232,198 @@ class Baseline(Recipe):
 
     Attributes:
         model: the classifier, trained in place.
-        config: the settings.
+        settings: the baseline's.
     """
 
-    class_weights: Tensor | None
-    cell_weights: Tensor | None
+    weights: Tensor | None
 
     def __init__(
         self,
         model: EmotionClassifier,
-        config: BaselineConfig | None = None,
-        class_weights: Tensor | None = None,
-        cell_weights: Tensor | None = None,
+        settings: BaselineConfig | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         """Prepare a classifier for training; a probe's encoder is frozen here.
 
         Args:
             model: the classifier.
-            config: the settings; None takes the defaults.
-            class_weights: ``(n_classes,)`` weight of each class in the loss, as
-                :func:`balanced_weights` gives them; None: all 1.
-            cell_weights: weight of each cell of a group and a class, as
-                :func:`lowser_lib.methods.balancing.cell_weights` gives them. The labels of the
-                batches are then the *cells'* numbers, of which the remainder is the class.
+            settings: the baseline's; None takes the defaults.
+            weights: of classes or cells in the loss, see
+                :func:`lowser_lib.losses.cross_entropy.cross_entropy`; None: all 1.
 
         Raises:
-            ValueError: weights have another shape, or are missing where ``config`` asks for them.
+            ValueError: there are fewer weights than classes, or none where settings ask for them.
         """
         super().__init__()
-        if class_weights is not None and class_weights.shape != (model.n_classes,):
-            shape = tuple(class_weights.shape)
-            raise ValueError(f"class_weights must have shape ({model.n_classes},), not {shape}")
+        if weights is not None and (weights.ndim != 1 or len(weights) < model.n_classes):
+            shape = tuple(weights.shape)
+            raise ValueError(f"weights must have shape ({model.n_classes},) or more, not {shape}")
         self.model = model
-        self.config = config or BaselineConfig()
-        if (self.config.balance_groups == "loss") != (cell_weights is not None):
-            raise ValueError(
-                "cell_weights must be given where balance_groups is 'loss', and there alone: it is "
-                f"{self.config.balance_groups!r}"
-            )
-        self.register_buffer("class_weights", class_weights, persistent=False)
-        self.register_buffer("cell_weights", cell_weights, persistent=False)
-        if self.config.probe:
+        self.settings = settings or BaselineConfig()
+        if self.settings.balance_groups == "loss" and weights is None:
+            raise ValueError("weights must be given where balance_groups is 'loss'")
+        self.register_buffer("weights", weights, persistent=False)
+        if self.settings.probe:
             model.encoder.requires_grad_(False)
 
     def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Cross-entropy of a batch; clips without a label do not count."""
         del step  # the loss is the same from first to last
         logits = self.model(batch.inputs, batch.lengths)
-        if self.cell_weights is not None:
-            return {"loss": self._by_cell(logits, batch.labels, self.cell_weights)}
-        loss = F.cross_entropy(
-            logits, batch.labels, weight=self.class_weights, ignore_index=UNLABELLED
-        )
-        return {"loss": loss}
-
-    def _by_cell(self, logits: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
-        """Cross-entropy of clips whose labels are cells: a weighted mean, as torch's."""
-        labelled = cells != UNLABELLED
-        classes = cells[labelled] % self.model.n_classes
-        each = F.cross_entropy(logits[labelled], classes, reduction="none")
-        weight = weights.to(each.dtype)[cells[labelled]]
-        return (weight * each).sum() / weight.sum()
+        return {"loss": cross_entropy(logits, batch.labels, self.weights)}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The head, then what of the encoder is not frozen."""
-        groups = [{"params": list(self.model.head.parameters()), "lr": self.config.learning_rate}]
-        trainable = [p for p in self.model.encoder.parameters() if p.requires_grad]
-        if trainable:
-            groups.append({"params": trainable, "lr": self.config.encoder_learning_rate})
-        return groups
+        return parameter_groups(
+            (self.model.head, self.settings.learning_rate),
+            (self.model.encoder, self.settings.encoder_learning_rate),
+        )
 
 
-#: Judges predictions: ``metric(true, predicted)`` on class numbers ``(N,)``, larger is better.
-Metric = Callable[[np.ndarray, np.ndarray], float]
-
-
-def train_baseline(
+def new_classifier(
     encoder: Encoder,
-    train: Clips,
+    source: Clips,
     validation: Clips | None = None,
     *,
     metric: Metric,
     generator: torch.Generator,
-    baseline: BaselineConfig | None = None,
-    config: TrainingConfig | None = None,
+    settings: BaselineConfig,
+    training: TrainingConfig,
+    n_classes: int = 4,
+    groups: Sequence[str] | np.ndarray | None = None,
+    execution: Execution | None = None,
+) -> EmotionClassifier:
+    """A new head on a copy of an encoder, with its start: what all methods begin with.
+
+    With ``head_epochs`` the head has learned for so long on the encoder as it is, without early
+    stopping: these epochs are cheap, and the best of them is kept. Arguments as of
+    :func:`train_baseline`; the start is in no checkpoint and is done again.
+    """
+    if not settings.head_epochs:
+        parts = settings.hidden, settings.dropout
+        return EmotionClassifier(copy.deepcopy(encoder), n_classes, *parts, generator=generator)
+    execution = execution or Execution()
+    model, _ = train_baseline(
+        encoder,
+        source,
+        validation,
+        metric=metric,
+        generator=generator,
+        settings=replace(settings, encoder_learning_rate=0.0, augmentations="none"),
+        training=replace(training, epochs=settings.head_epochs, patience=None),
+        n_classes=n_classes,
+        groups=groups,
+        execution=replace(execution, checkpoint=None),
+    )
+    return model
+
+
+def train_baseline(
+    encoder: Encoder,
+    source: Clips,
+    validation: Clips | None = None,
+    *,
+    metric: Metric,
+    generator: torch.Generator,
+    settings: BaselineConfig | None = None,
+    training: TrainingConfig | None = None,
     n_classes: int = 4,
     sounds: Clips | None = None,
     groups: Sequence[str] | np.ndarray | None = None,
-    fabric: Fabric | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> tuple[EmotionClassifier, History]:
     """Train the baseline on a copy of an encoder: fine-tuned, or as a probe.
 
     A probe (``encoder_learning_rate=0``) embeds every clip once and trains the head on the
-    embeddings; the result is what training on the spectrograms would give, much sooner. So does the
-    first part of a fine-tuning with ``head_epochs``.
+    embeddings; the result is what training on the spectrograms would give, much sooner. On a CPU it
+    computes with one thread, so that the weights are the same wherever it runs.
 
     Args:
         encoder: the encoder to start from; it stays as it is.
-        train: labelled clips to learn from.
+        source: labelled clips to learn from.
         validation: labelled clips of *other speakers*, to choose the epoch by; None: the last.
-        metric: judges the validation clips; see :data:`Metric`.
+        metric: judges the validation clips; see :data:`lowser_lib.training.Metric`.
         generator: draws the head's weights, the batches and the run's seed.
-        baseline: the method's settings; None takes the defaults.
-        config: the loop's settings; None takes the defaults. ``head_epochs`` go without early
-            stopping: they are cheap, and the best of them is kept.
+        settings: the method's; None takes the defaults.
+        training: the loop's settings; None takes the defaults.
         n_classes: number of emotions.
-        sounds: ``train`` as waveforms, a :class:`~lowser_lib.sampling.augmented.WaveformDataset`
+        sounds: ``source`` as waveforms, a :class:`~lowser_lib.sampling.augmented.WaveformDataset`
             of the same clips in the same order, to be augmented; needed where
-            ``baseline.augmentations`` begin with the waveform.
-        groups: ``(N,)``, such as the manifest's column ``gender`` of the clips in ``train``; needed
-            where ``baseline.balance_groups`` is not ``"none"``, and else not looked at.
-        fabric: as in :func:`fit`.
-        checkpoint: as in :func:`fit`; the head's part is not in it and is done again.
-        resume: as in :func:`fit`.
-        progress: as in :func:`fit`.
+            ``settings.augmentations`` begin with the waveform.
+        groups: ``(N,)``, such as the manifest's column ``gender`` of the clips in ``source``;
+            needed where ``settings.balance_groups`` is not ``"none"``, and else not looked at.
+        execution: where it runs and what is kept; None takes the defaults.
 
     Returns:
         The classifier, in evaluation mode, and the history (of the fine-tuning, if there is one).
 
     Raises:
         TrainingError: there is no clip, or training diverges.
-        CheckpointError: see :func:`fit`.
+        CheckpointError: see :func:`lowser_lib.training.fit`.
         ValueError: ``sounds`` or ``groups`` are missing, or are of other clips.
     """
-    baseline, config = baseline or BaselineConfig(), config or TrainingConfig()
-    fabric = fabric or make_fabric()
-    if len(train) == 0:
+    settings, training = settings or BaselineConfig(), training or TrainingConfig()
+    execution = execution or Execution()
+    fabric = execution.fabric
+    if len(source) == 0:
         raise TrainingError("there is nothing to train on: the data set has no clip")
-    heard = _heard(train, sounds, baseline)
-    encoder = copy.deepcopy(encoder)
-    model = EmotionClassifier(
-        encoder, n_classes, baseline.hidden, baseline.dropout, generator=generator
+    augmentation, learned = settings.augmentation(), _to_augment(source, sounds, settings)
+    balance = balance_of(
+        source.labels,
+        n_classes,
+        classes=settings.balance_classes,
+        groups_by=settings.balance_groups,
+        groups=groups,
     )
-    weights = balanced_weights(train.labels, n_classes) if baseline.balance_classes else None
-    cells = of_cells = None
-    if baseline.balance_groups != "none":
-        if groups is None:
-            raise ValueError(
-                f"balance_groups {baseline.balance_groups!r} needs groups of the clips"
-            )
-        cells = cells_of(train.labels, groups, n_classes)
-        if baseline.balance_groups == "loss":
-            of_cells = cell_weights(cells, n_classes)
-
-    def run(clips: Clips, judges: Clips | None, config: TrainingConfig, **saving: Any) -> History:
-        learned = heard if clips is train else clips
-        if cells is not None and of_cells is not None:
-            learned = _relabelled(learned, cells.numbers)
-        sampler = LengthBucketSampler(
-            clips.lengths,
-            config.batch_size,
-            generator,
-            cells=None if cells is None or of_cells is not None else cells.balanced,
-            num_replicas=fabric.world_size,
-            rank=fabric.global_rank,
-        )
-        augmentation = baseline.augmentation()
-        loader: Resumable = ClipLoader(learned, sampler)
-        if clips is train and augmentation is not None:
-            n_mels, device = train[0][0].shape[0], fabric.device
-            loader = AugmentedLoader(
-                learned, sampler, augmentation, generator, n_mels=n_mels, device=device
-            )
-        return fit(
-            Baseline(model, baseline, weights, of_cells),
-            loader,
-            config,
+    with one_thread(fabric):
+        model = new_classifier(
+            encoder,
+            source,
+            validation,
+            metric=metric,
             generator=generator,
-            score=None if judges is None else partial(_score, metric, model, judges, fabric),
-            fabric=fabric,
-            progress=progress,
-            **saving,
+            settings=replace(settings, head_epochs=0) if settings.probe else settings,
+            training=training,
+            n_classes=n_classes,
+            groups=groups,
+            execution=execution,
         )
-
-    saving = {"checkpoint": checkpoint, "resume": resume}
-    if baseline.probe or baseline.head_epochs:
-        # Place and convert the encoder as the loop would, and then ask it only once.
-        fabric.strategy.precision.convert_module(fabric.to_device(cast(nn.Module, encoder)))
-        embedded = _embedded(encoder, train, fabric)
-        judges = None if validation is None else _embedded(encoder, validation, fabric)
-        model.encoder = Precomputed(encoder.dimension)
-        if baseline.probe:
-            history = run(embedded, judges, config, **saving)
-        else:
-            run(embedded, judges, replace(config, epochs=baseline.head_epochs, patience=None))
-        model.encoder = encoder
-    if not baseline.probe:
-        history = run(train, validation, config, **saving)
+        own = model.encoder
+        if settings.probe:
+            # Place and convert the encoder as the loop would, and then ask it only once.
+            fabric.strategy.precision.convert_module(fabric.to_device(cast(nn.Module, own)))
+            learned = EmbeddingDataset(embed(own, source, fabric=fabric), source.labels)
+            if validation is not None:
+                points = embed(own, validation, fabric=fabric)
+                validation = EmbeddingDataset(points, validation.labels)
+            model.encoder = Precomputed(own.dimension)
+        # By the spectrograms' lengths, whatever is heard of the clips.
+        lengths = learned.lengths if settings.probe else source.lengths
+        sampler = LengthBucketSampler(lengths, training.batch_size, generator, cells=balance.drawn)
+        learned = _relabelled(learned, balance.labels)
+        loader: Resumable = ClipLoader(learned, sampler)
+        if augmentation is not None:
+            loader = AugmentedLoader(
+                learned,
+                sampler,
+                augmentation,
+                generator,
+                n_mels=source[0][0].shape[0],
+                device=fabric.device,
+            )
+        history = fit(
+            Baseline(model, settings, balance.weights),
+            loader,
+            training,
+            generator=generator,
+            score=validation_score(metric, model, validation, fabric),
+            execution=execution,
+        )
+        model.encoder = own
     return model.eval(), history
 
 
-class Trained(NamedTuple):
+class Repeat(NamedTuple):
     """One training of several, and what its model answers.
 
     Attributes:
@@ -439,33 +443,32 @@ class Trained(NamedTuple):
 def repeat_baseline(
     start: Callable[[int], Encoder],
     seeds: Sequence[int],
-    train: Clips,
+    source: Clips,
     validation: Clips | None,
     tests: Mapping[str, Clips],
     *,
     precision: str = "auto",
     jobs: int = 1,
     progress: bool = False,
-    **settings: Any,
-) -> list[Trained]:
+    **others: Any,
+) -> list[Repeat]:
     """Train the baseline once a seed, and let each model answer for the test sets.
 
-    With several jobs each training has a process with one thread. Networks as small as ``nano``
-    gain more from that than from several threads, which wait for each other hundreds of times a
-    step; and results do not depend on the number of threads. A GPU is not shared: there trainings
-    take turns, whatever ``jobs`` says. Inside ``joblib.parallel_config`` another backend, such as a
-    Dask cluster, takes the work.
+    With several jobs each training has a process. A GPU is not shared: there trainings take turns,
+    whatever ``jobs`` says. Inside ``joblib.parallel_config`` another backend, such as a Dask
+    cluster, takes the work.
 
     Args:
         start: gives the encoder to start from, for a seed.
         seeds: at least one, each at least 0.
-        train: as in :func:`train_baseline`.
-        validation: as in :func:`train_baseline`.
+        source: labelled clips to learn from.
+        validation: labelled clips of other speakers, or None.
         tests: name -> clips, which no training sees.
-        precision: as in :func:`make_fabric`.
+        precision: see :func:`lowser_lib.training.make_fabric`.
         jobs: trainings at a time.
         progress: show a bar on stderr: of trainings, or with one job of each training's steps.
-        **settings: ``metric``, ``baseline``, ``config``, ``n_classes``: see :func:`train_baseline`.
+        **others: ``metric``, ``settings``, ``training``, ``n_classes``: see
+            :func:`train_baseline`.
 
     Returns:
         One training a seed, in their order.
@@ -476,16 +479,15 @@ def repeat_baseline(
     """
     if not seeds:
         raise ValueError("seeds is empty: name at least one")
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    require("1..", jobs=jobs)
     jobs = 1 if torch.cuda.is_available() else min(jobs, len(seeds))
+    bar = progress and jobs == 1
     work = (
         joblib.delayed(_train_once)(
-            start(seed), seed, train, validation, dict(tests), precision,
-            threads=None if jobs == 1 else 1, progress=progress and jobs == 1, settings=settings,
+            start(seed), seed, source, validation, dict(tests), precision, progress=bar, **others
         )
         for seed in seeds
-    )  # fmt: skip
+    )
     with warnings.catch_warnings():
         # A process that has grown in a training is replaced by a new one: nothing is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
@@ -497,48 +499,45 @@ def repeat_baseline(
 def _train_once(
     encoder: Encoder,
     seed: int,
-    train: Clips,
+    source: Clips,
     validation: Clips | None,
     tests: dict[str, Clips],
     precision: str,
     *,
-    threads: int | None,
     progress: bool,
-    settings: dict[str, Any],
-) -> Trained:
+    **others: Any,
+) -> Repeat:
     """Train with one seed and answer for the test sets, perhaps in a process of its own."""
-    if threads is not None:
-        torch.set_num_threads(threads)
     fabric = make_fabric(precision=precision)
-    model, history = train_baseline(
-        encoder,
-        train,
-        validation,
-        generator=torch.Generator().manual_seed(seed),
-        fabric=fabric,
-        progress=progress,
-        **settings,
-    )
-    reference = embed(model.encoder, train, fabric=fabric)
-    answers, matched = {}, {}
-    for name, clips in tests.items():
-        embeddings = embed(model.encoder, clips, fabric=fabric)
-        answers[name] = classify(model, embeddings, fabric)
-        matched[name] = classify(model, match_embeddings(embeddings, reference), fabric)
-    return Trained(seed, history, answers, matched)
+    with one_thread(fabric):
+        model, history = train_baseline(
+            encoder,
+            source,
+            validation,
+            generator=torch.Generator().manual_seed(seed),
+            execution=Execution(fabric, progress=progress),
+            **others,
+        )
+        reference = embed(model.encoder, source, fabric=fabric)
+        answers, matched = {}, {}
+        for name, clips in tests.items():
+            embeddings = embed(model.encoder, clips, fabric=fabric)
+            answers[name] = classify(model, embeddings, fabric)
+            matched[name] = classify(model, match_embeddings(embeddings, reference), fabric)
+    return Repeat(seed, history, answers, matched)
 
 
-def _heard(train: Clips, sounds: Clips | None, baseline: BaselineConfig) -> Clips:
+def _to_augment(source: Clips, sounds: Clips | None, settings: BaselineConfig) -> Clips:
     """What the augmentations begin with: sounds, or spectrograms where these will do."""
-    augmentation = baseline.augmentation()
+    augmentation = settings.augmentation()
     if augmentation is None or augmentation.transforms[0].domain == "mel":
-        return train
+        return source
     if sounds is None:
         raise ValueError(
-            f"augmentations {baseline.augmentations!r} change waveforms: hand the training clips "
+            f"augmentations {settings.augmentations!r} change waveforms: hand the training clips "
             "over as sounds, too"
         )
-    if not torch.equal(sounds.labels, train.labels):
+    if not torch.equal(sounds.labels, source.labels):
         raise ValueError("sounds must be the training clips in the same order: labels differ")
     return sounds
 
@@ -548,14 +547,3 @@ def _relabelled(clips: Clips, labels: Tensor) -> Clips:
     other: Any = copy.copy(clips)
     other.labels = labels
     return cast(Clips, other)
-
-
-def _embedded(encoder: Encoder, clips: Clips, fabric: Fabric) -> EmbeddingDataset:
-    """The same clips and labels, as embeddings."""
-    return EmbeddingDataset(embed(encoder, clips, fabric=fabric), clips.labels)
-
-
-def _score(metric: Metric, model: EmotionClassifier, clips: Clips, fabric: Fabric) -> float:
-    """How good the model's most probable emotions are."""
-    predicted = predict(model, clips, fabric=fabric).argmax(axis=1)
-    return metric(clips.labels.numpy(), predicted)

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from lowser_lib.audio import SAMPLE_RATE
@@ -28,28 +26,24 @@ from lowser_lib.augment import byol as preset
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.heads import mlp
 from lowser_lib.encoders.protocol import Encoder
-from lowser_lib.errors import TrainingError
+from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses.byol import symmetric_byol_loss
-from lowser_lib.methods.baseline import (
-    Baseline,
-    BaselineConfig,
-    EmotionClassifier,
-    Metric,
-    balanced_weights,
-    train_baseline,
-)
+from lowser_lib.methods.balancing import balanced_weights
+from lowser_lib.methods.baseline import Baseline, BaselineConfig, EmotionClassifier, new_classifier
 from lowser_lib.sampling import Batch, Clips, LengthBucketSampler, derive_seed
 from lowser_lib.sampling.augmented import MINIMUM_SECONDS, WaveformDataset
 from lowser_lib.sampling.pairs import PairLoader, Pairs
 from lowser_lib.training import (
+    Execution,
     History,
+    Metric,
     Recipe,
     Step,
     TrainingConfig,
     fit,
-    make_fabric,
     one_thread,
-    predict,
+    parameter_groups,
+    validation_score,
 )
 from lowser_lib.training.monitoring import Monitor, spectrograms, two_views, watch
 
@@ -124,24 +118,14 @@ class ByolConfig:
         Raises:
             ValueError: a value is out of range; the message names it.
         """
-        for name in ("lam", "lam_end", "tau"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)!r}")
-        for name, choices in (
-            ("lam_schedule", get_args(LamSchedule)),
-            ("lam_weighs", get_args(LamWeighs)),
-            ("tau_schedule", get_args(TauSchedule)),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, not {getattr(self, name)!r}")
-        for name in ("projection", "hidden", "target_batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value!r}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate!r}")
-        if self.seconds is not None and not self.seconds >= MINIMUM_SECONDS:
-            raise ValueError(f"seconds must be at least {MINIMUM_SECONDS}, not {self.seconds!r}")
+        require("[0, 1]", lam=self.lam, lam_end=self.lam_end, tau=self.tau)
+        require(get_args(LamSchedule), lam_schedule=self.lam_schedule)
+        require(get_args(LamWeighs), lam_weighs=self.lam_weighs)
+        require(get_args(TauSchedule), tau_schedule=self.tau_schedule)
+        require("1..", projection=self.projection, hidden=self.hidden)
+        require("1.. or None", target_batch=self.target_batch)
+        require("(0, inf)", learning_rate=self.learning_rate)
+        require(f"[{MINIMUM_SECONDS}, inf) or None", seconds=self.seconds)
         self.augmentation()  # raises where strength or probability are out of range
 
     def augmentation(self) -> Compose:
@@ -166,7 +150,6 @@ class Byol(Recipe):
     """Cross-entropy on labelled clips, and BYOL on two views of these and of unlabelled ones.
 
     The target network is part of the recipe, and so of its state: a resumed run goes on with it.
-    Under several processes batch normalisation looks at each process's own clips.
 
     Attributes:
         supervised: the baseline's recipe on the classifier, which is trained in place.
@@ -174,7 +157,7 @@ class Byol(Recipe):
         predictor: the projection of one view to the target's of the other; or nothing.
         target_encoder: moving average of the classifier's encoder.
         target_projector: moving average of the projector.
-        config: BYOL's settings.
+        settings: BYOL's.
     """
 
     target_encoder: Encoder
@@ -182,9 +165,9 @@ class Byol(Recipe):
     def __init__(
         self,
         model: EmotionClassifier,
-        config: ByolConfig | None = None,
+        settings: ByolConfig | None = None,
         baseline: BaselineConfig | None = None,
-        class_weights: Tensor | None = None,
+        weights: Tensor | None = None,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -192,28 +175,28 @@ class Byol(Recipe):
 
         Args:
             model: the classifier; it is used, its encoder is also copied.
-            config: BYOL's settings; None takes the defaults.
+            settings: BYOL's; None takes the defaults.
             baseline: settings of the cross-entropy and of the encoder's rate; None takes the
                 defaults.
-            class_weights: see :class:`~lowser_lib.methods.baseline.Baseline`.
+            weights: see :class:`~lowser_lib.methods.baseline.Baseline`.
             generator: draws the weights of projector and predictor; None takes torch's own.
 
         Raises:
-            ValueError: nothing of the encoder would be trained, or ``class_weights`` has the wrong
-                shape.
+            ValueError: nothing of the encoder would be trained, or ``weights`` are too few.
         """
         super().__init__()
-        self.supervised = Baseline(model, baseline, class_weights)
-        self.config = config = config or ByolConfig()
+        self.supervised = Baseline(model, baseline, weights)
+        self.settings = settings = settings or ByolConfig()
         if not any(parameter.requires_grad for parameter in model.encoder.parameters()):
             raise ValueError(
                 "the encoder has no trainable parameter: BYOL would train what is dropped later"
             )
         width = model.encoder.dimension
-        self.projector = mlp(width, config.hidden, config.projection, generator)
+        self.projector = mlp(width, settings.hidden, settings.projection, generator)
         self.predictor: nn.Module = nn.Identity()
-        if config.predictor:
-            self.predictor = mlp(config.projection, config.hidden, config.projection, generator)
+        if settings.predictor:
+            projection = settings.projection
+            self.predictor = mlp(projection, settings.hidden, projection, generator)
         self.target_encoder = copy.deepcopy(model.encoder)
         self.target_projector = copy.deepcopy(self.projector)
         self.target_encoder.requires_grad_(False)
@@ -236,22 +219,22 @@ class Byol(Recipe):
             (self._predict(batch.first), self._predict(batch.second)),
             (self._target(batch.first), self._target(batch.second)),
         )
-        lam = self.config.lam_at(step.progress)
-        share = lam if self.config.lam_weighs == "byol" else 1 - lam
+        lam = self.settings.lam_at(step.progress)
+        share = lam if self.settings.lam_weighs == "byol" else 1 - lam
         return {
             "loss": (1 - share) * classification + share * byol,
             "classification": classification,
             "byol": byol,
             "lam": torch.full_like(byol, lam, requires_grad=False),
-            "tau": torch.full_like(byol, self.config.tau_at(step.progress), requires_grad=False),
+            "tau": torch.full_like(byol, self.settings.tau_at(step.progress), requires_grad=False),
         }
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The emotion head and the encoder as in the baseline, then projector and predictor."""
-        own = [*self.projector.parameters(), *self.predictor.parameters()]
+        heads = nn.ModuleList([self.projector, self.predictor])
         return [
             *self.supervised.parameter_groups(),
-            {"params": own, "lr": self.config.learning_rate},
+            *parameter_groups((heads, self.settings.learning_rate)),
         ]
 
     @torch.no_grad()
@@ -265,7 +248,7 @@ class Byol(Recipe):
         seen. Those of the online network belong to other weights, and a moving average of the count
         of batches would not mean anything.
         """
-        share = 1 - self.config.tau_at(step.progress)
+        share = 1 - self.settings.tau_at(step.progress)
         pairs = (
             (cast(nn.Module, self.target_encoder), cast(nn.Module, self.model.encoder)),
             (self.target_projector, self.projector),
@@ -312,15 +295,12 @@ def train_byol(
     *,
     seed: int,
     metric: Metric,
-    byol: ByolConfig | None = None,
+    settings: ByolConfig | None = None,
     baseline: BaselineConfig | None = None,
-    config: TrainingConfig | None = None,
+    training: TrainingConfig | None = None,
     n_classes: int = 4,
     monitor: Monitor | None = None,
-    fabric: Fabric | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> tuple[EmotionClassifier, History]:
     """Train a copy of an encoder on emotions and, at the same time, by BYOL.
 
@@ -337,17 +317,16 @@ def train_byol(
         validation: labelled spectrograms of *other speakers*, to choose the epoch by; None: the
             last.
         seed: of everything that is drawn, at least 0.
-        metric: judges the validation clips; see :data:`lowser_lib.methods.baseline.Metric`.
-        byol: settings of BYOL; None takes the defaults.
+        metric: judges the validation clips; see :data:`lowser_lib.training.Metric`.
+        settings: BYOL's; None takes the defaults.
         baseline: settings of head and encoder; None takes the defaults.
-        config: the loop's settings; None takes the defaults. ``batch_size`` counts labelled clips.
+        training: the loop's settings; None takes the defaults. ``batch_size`` counts labelled
+            clips.
         n_classes: number of emotions.
         monitor: measures two views of some clips after each epoch; see
             :func:`lowser_lib.training.monitoring.watch`.
-        fabric: as in :func:`lowser_lib.training.fit`.
-        checkpoint: as there; the head's start is not in it and is done again.
-        resume: as there.
-        progress: as there.
+        execution: where it runs and what is kept; None takes the defaults. The head's start is in
+            no checkpoint and is done again.
 
     Returns:
         The classifier, in evaluation mode, and the history, which holds both losses, λ and τ of
@@ -359,83 +338,62 @@ def train_byol(
         ValueError: ``seed`` is negative, nothing of the encoder would be trained, or the baseline's
             settings ask for augmented clips or balanced groups.
     """
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, not {seed}")
+    require("0..", seed=seed)
     for name, clips in (("source", source), ("unlabelled", unlabelled)):
         if len(clips) == 0:
             raise TrainingError(f"there is nothing to train on: {name} has no clip")
-    byol, baseline = byol or ByolConfig(), baseline or BaselineConfig()
-    config, fabric = config or TrainingConfig(), fabric or make_fabric()
+    settings, baseline = settings or ByolConfig(), baseline or BaselineConfig()
+    training, execution = training or TrainingConfig(), execution or Execution()
+    fabric = execution.fabric
     if baseline.probe:
         raise ValueError("encoder_learning_rate must be above 0: BYOL trains the encoder")
-    if baseline.augmentation() is not None:
-        raise ValueError(
-            f"augmentations must be 'none', not {baseline.augmentations!r}: BYOL's labelled clips "
-            "stay as they are; its views have settings of their own"
-        )
-    if baseline.balance_groups != "none":
-        raise ValueError(
-            f"balance_groups must be 'none', not {baseline.balance_groups!r}: BYOL's batches are "
-            "not balanced by group"
-        )
+    baseline.refuse(
+        augmentations="BYOL's labelled clips stay as they are, its views have their own settings",
+        balance_groups="BYOL's batches are not balanced by group",
+    )
     # The baseline's stream, and another one for what is BYOL's own.
     shared = torch.Generator().manual_seed(seed)
     own = torch.Generator().manual_seed(derive_seed(seed, 1))
     with one_thread(fabric):
         labelled = spectrograms(source, encoder.n_mels)
-        if baseline.head_epochs:
-            model, _ = train_baseline(
-                encoder,
-                labelled,
-                validation,
-                metric=metric,
-                generator=shared,
-                baseline=replace(baseline, encoder_learning_rate=0.0),
-                config=replace(config, epochs=baseline.head_epochs, patience=None),
-                n_classes=n_classes,
-                fabric=fabric,
-            )
-        else:
-            parts = baseline.hidden, baseline.dropout
-            model = EmotionClassifier(copy.deepcopy(encoder), n_classes, *parts, generator=shared)
-        weights = balanced_weights(source.labels, n_classes) if baseline.balance_classes else None
-        recipe = Byol(model, byol, baseline, weights, generator=own)
-        heard = (labelled.lengths, config.batch_size, shared)
-        unheard = (unlabelled.lengths, byol.target_batch or config.batch_size, own)
-        source_batches, target_batches = (
-            LengthBucketSampler(*one, num_replicas=fabric.world_size, rank=fabric.global_rank)
-            for one in (heard, unheard)
+        model = new_classifier(
+            encoder,
+            labelled,
+            validation,
+            metric=metric,
+            generator=shared,
+            settings=baseline,
+            training=training,
+            n_classes=n_classes,
+            execution=execution,
         )
+        weights = balanced_weights(source.labels, n_classes) if baseline.balance_classes else None
+        recipe = Byol(model, settings, baseline, weights, generator=own)
+        batch_size = training.batch_size
         loader = PairLoader(
             labelled,
             source,
             unlabelled,
-            (source_batches, target_batches),
-            byol.augmentation(),
+            (
+                LengthBucketSampler(labelled.lengths, batch_size, shared),
+                LengthBucketSampler(unlabelled.lengths, settings.target_batch or batch_size, own),
+            ),
+            settings.augmentation(),
             own,
-            longest=None if byol.seconds is None else round(byol.seconds * SAMPLE_RATE),
+            longest=None if settings.seconds is None else round(settings.seconds * SAMPLE_RATE),
             device=fabric.device,
         )
         look = None
         if monitor is not None:
-            views = two_views(loader.clips, byol.augmentation(), own, encoder.n_mels)
+            views = two_views(loader.clips, settings.augmentation(), own, encoder.n_mels)
             look = watch(monitor, model.encoder, recipe.projector, views, fabric)
-
-        def score() -> float:
-            assert validation is not None
-            found = predict(model, validation, fabric=fabric).argmax(axis=1)
-            return metric(validation.labels.numpy(), found)
-
         history = fit(
             recipe,
             loader,
-            config,
+            training,
             generator=shared,
-            score=None if validation is None else score,
+            score=validation_score(metric, model, validation, fabric),
             monitor=look,
-            fabric=fabric,
-            checkpoint=checkpoint,
-            resume=resume,
-            progress=progress,
+            execution=execution,
         )
     return model.eval(), history

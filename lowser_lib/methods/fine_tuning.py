@@ -1,8 +1,9 @@
-"""Pairwise contrastive learning in two calls: pre-train without labels, fine-tune on few.
+"""Fine-tuning on few labels: encoders of one view or several, and a new layer.
 
 What chapter 07 spells out step by step stands here as functions, for many folds, seeds and budgets.
-Both training from scratch and fine-tuning begin with encoders that know the means and deviations of
-the same unlabelled speech; a difference between the two is what pre-training brought.
+Both training from scratch and fine-tuning what is pre-trained (:mod:`lowser_lib.methods.pairwise`)
+begin with encoders that know the means and deviations of the same unlabelled speech; a difference
+between the two is what pre-training brought.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -24,21 +23,26 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from lowser_lib.encoders.heads import draw_linear
-from lowser_lib.errors import TrainingError
-from lowser_lib.methods.baseline import Metric, balanced_weights
-from lowser_lib.methods.pairwise import (
-    NO_AUGMENTATION,
-    ViewAugmentation,
-    ViewEncoders,
-    _at_least,
-    _fit,
-    _map,
-    _within,
-    embed_views,
-)
-from lowser_lib.sampling import UNLABELLED
+from lowser_lib.encoders.view_encoders import ViewEncoders
+from lowser_lib.errors import TrainingError, require
+from lowser_lib.losses.cross_entropy import cross_entropy
+from lowser_lib.methods.balancing import balanced_weights
+from lowser_lib.methods.pairwise import NO_AUGMENTATION, ViewAugmentation
+from lowser_lib.sampling import ClipLoader, LengthBucketSampler
 from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
-from lowser_lib.training import History, Recipe, Step, make_fabric
+from lowser_lib.training import (
+    Execution,
+    History,
+    Metric,
+    Recipe,
+    Step,
+    TrainingConfig,
+    answers_by_batch,
+    embed_views,
+    fit,
+    one_thread,
+    parameter_groups,
+)
 
 #: Steps of the solver at most.
 MOST_ITERATIONS = 1000
@@ -79,12 +83,11 @@ class FineTuneConfig:
         Raises:
             ValueError: a value is out of range; the message names it.
         """
-        _at_least(self, 1, "steps", "batch_size")
-        _within(self, 0, 1, "probe_share")
-        _within(self, 0, 1, "dropout", closed=False)
-        _within(self, 0, float("inf"), "encoder_learning_rate", closed=False)
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate!r}")
+        require("1..", steps=self.steps, batch_size=self.batch_size)
+        require("[0, 1]", probe_share=self.probe_share)
+        require("[0, 1)", dropout=self.dropout)
+        require("[0, inf)", encoder_learning_rate=self.encoder_learning_rate)
+        require("(0, inf)", learning_rate=self.learning_rate)
 
 
 class MultiViewClassifier(nn.Module):
@@ -135,53 +138,48 @@ class FineTune(Recipe):
 
     Attributes:
         model: the classifier, trained in place.
-        config: the settings.
+        settings: the method's.
     """
 
-    class_weights: Tensor | None
+    weights: Tensor | None
 
     def __init__(
         self,
         model: MultiViewClassifier,
-        config: FineTuneConfig | None = None,
-        class_weights: Tensor | None = None,
+        settings: FineTuneConfig | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         """Prepare a classifier for training; a probe's encoders are frozen here.
 
         Args:
             model: the classifier.
-            config: the settings; None takes the defaults.
-            class_weights: ``(n_classes,)``, see
-                :func:`lowser_lib.methods.baseline.balanced_weights`; None: all 1.
+            settings: the method's; None takes the defaults.
+            weights: ``(n_classes,)``, see
+                :func:`lowser_lib.methods.balancing.balanced_weights`; None: all 1.
         """
         super().__init__()
-        self.model, self.config = model, config or FineTuneConfig()
-        self.register_buffer("class_weights", class_weights, persistent=False)
-        if self.config.encoder_learning_rate == 0:
+        self.model, self.settings = model, settings or FineTuneConfig()
+        self.register_buffer("weights", weights, persistent=False)
+        if self.settings.encoder_learning_rate == 0:
             model.encoders.requires_grad_(False)
 
     def forward(self, batch: MultiViewBatch, step: Step) -> dict[str, Tensor]:
         """Cross-entropy of a batch; clips without a label do not count."""
-        if self.config.augmentation != NO_AUGMENTATION:
+        if self.settings.augmentation != NO_AUGMENTATION:
             encoders = self.model.encoders.by_name()
-            batch = self.config.augmentation(batch, encoders, step.generator)
+            batch = self.settings.augmentation(batch, encoders, step.generator)
         # Without gradients the optimizer leaves the encoders alone.
-        alone = step.number < self.config.probe_share * step.total
+        alone = step.number < self.settings.probe_share * step.total
         with torch.set_grad_enabled(not alone):
             embedded = self.model.embed(batch)
-        logits = self.model.head(embedded)
-        loss = F.cross_entropy(
-            logits, batch.labels, weight=self.class_weights, ignore_index=UNLABELLED
-        )
-        return {"loss": loss}
+        return {"loss": cross_entropy(self.model.head(embedded), batch.labels, self.weights)}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The new layer, then the encoders, if they are not frozen."""
-        groups = [{"params": list(self.model.head.parameters()), "lr": self.config.learning_rate}]
-        trainable = [p for p in self.model.encoders.parameters() if p.requires_grad]
-        if trainable:
-            groups.append({"params": trainable, "lr": self.config.encoder_learning_rate})
-        return groups
+        return parameter_groups(
+            (self.model.head, self.settings.learning_rate),
+            (self.model.encoders, self.settings.encoder_learning_rate),
+        )
 
 
 class FineTuned(NamedTuple):
@@ -198,67 +196,63 @@ class FineTuned(NamedTuple):
 
 def fine_tune(
     encoders: ViewEncoders,
-    clips: MultiViewDataset,
+    source: MultiViewDataset,
+    validation: MultiViewDataset | None = None,
     *,
     generator: torch.Generator,
     views: Iterable[str] | None = None,
-    validation: MultiViewDataset | None = None,
     metric: Metric | None = None,
-    config: FineTuneConfig | None = None,
+    settings: FineTuneConfig | None = None,
     n_classes: int = 4,
-    fabric: Fabric | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> FineTuned:
     """Train copies of encoders, pre-trained or new, with a new layer on labelled clips.
 
     Args:
         encoders: to start from; they stay as they are. For training from scratch, new ones:
-            :meth:`~lowser_lib.methods.pairwise.ViewEncoders.for_clips`.
-        clips: labelled clips to learn from.
+            :meth:`~lowser_lib.encoders.view_encoders.ViewEncoders.for_clips`.
+        source: labelled clips to learn from.
+        validation: labelled clips of *other speakers*, to choose the epoch by; None: the last.
+            With few labels there is seldom anything to spare for it.
         generator: draws the new layer's weights, the batches and the run's seed.
         views: names of the views to use, one or several; None takes all that there are encoders
             for.
-        validation: labelled clips of *other speakers*, to choose the epoch by; None: the last.
-            With few labels there is seldom anything to spare for it.
         metric: judges the validation clips.
-        config: the settings; None takes the defaults.
+        settings: the method's; None takes the defaults.
         n_classes: number of emotions.
-        fabric: as in :func:`lowser_lib.training.fit`.
-        checkpoint: as there.
-        resume: as there.
-        progress: as there.
+        execution: where it runs and what is kept; None takes the defaults.
 
     Raises:
         TrainingError: no clip has a label, or training diverges.
         CheckpointError: see :func:`lowser_lib.training.fit`.
         ValueError: there is no such view, or validation is given without a metric.
     """
-    config, fabric = config or FineTuneConfig(), fabric or make_fabric()
+    settings, execution = settings or FineTuneConfig(), execution or Execution()
     if (validation is None) != (metric is None):
         raise ValueError("validation and metric go together: give both, or neither")
-    if not bool((clips.labels >= 0).any()):
-        raise TrainingError(f"none of {len(clips)} clips has a label: there is nothing to learn")
+    if not bool((source.labels >= 0).any()):
+        raise TrainingError(f"none of {len(source)} clips has a label: there is nothing to learn")
     names = list(encoders) if views is None else list(views)
     chosen = ViewEncoders({name: copy.deepcopy(encoders.of(name)) for name in names})
-    model = MultiViewClassifier(chosen, n_classes, config.dropout, generator=generator)
-    weights = balanced_weights(clips.labels, n_classes) if config.balance_classes else None
-    score = None
-    if validation is not None and metric is not None:
-        score = partial(_score, metric, model, validation.of_views(names), fabric)
-    history = _fit(
-        FineTune(model, config, weights),
-        clips.of_views(names),
-        config.steps,
-        config.batch_size,
-        score=score,
-        generator=generator,
-        fabric=fabric,
-        checkpoint=checkpoint,
-        resume=resume,
-        progress=progress,
-    )
+    model = MultiViewClassifier(chosen, n_classes, settings.dropout, generator=generator)
+    weights = balanced_weights(source.labels, n_classes) if settings.balance_classes else None
+    clips = source.of_views(names)
+    sampler = LengthBucketSampler(clips.lengths, settings.batch_size, generator)
+
+    def score() -> float:
+        assert validation is not None and metric is not None
+        predicted = predict_views(model, validation, fabric=execution.fabric).argmax(axis=1)
+        return metric(validation.labels.numpy(), predicted)
+
+    with one_thread(execution.fabric):
+        history = fit(
+            FineTune(model, settings, weights),
+            ClipLoader(cast(Any, clips), sampler),  # has the shape asked for, save one type
+            TrainingConfig.for_steps(settings.steps, len(sampler), settings.batch_size),
+            generator=generator,
+            score=None if validation is None else score,
+            execution=execution,
+        )
     return FineTuned(model, history)
 
 
@@ -282,7 +276,7 @@ def probe_views(
         views: names of the views to use; None takes all that there are encoders for.
         penalty: of the squared weights, above 0; the inverse of scikit-learn's ``C``.
         n_classes: number of emotions; those without a clip are never answered.
-        fabric: as in :func:`predict_views`.
+        fabric: applies its precision; None takes that of the weights.
 
     Returns:
         The classifier, in evaluation mode.
@@ -291,8 +285,7 @@ def probe_views(
         TrainingError: fewer than two classes have a clip.
         ValueError: there is no such view, or ``penalty`` is not above 0.
     """
-    if not penalty > 0:
-        raise ValueError(f"penalty must be above 0, not {penalty!r}")
+    require("(0, inf)", penalty=penalty)
     names = list(encoders) if views is None else list(views)
     chosen = ViewEncoders({name: copy.deepcopy(encoders.of(name)) for name in names})
     model = MultiViewClassifier(chosen.requires_grad_(False), n_classes)
@@ -300,11 +293,11 @@ def probe_views(
     classes = clips.labels.unique().tolist()
     if len(classes) < 2:
         raise TrainingError(f"labels of {len(classes)} class(es): a probe needs two to tell apart")
-    found = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MOST_ITERATIONS)
+    probe = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MOST_ITERATIONS)
     points = model.join(embed_views(chosen, clips, fabric=fabric)).double().numpy()
     with threadpool_limits(1):  # sums of several threads are rounded otherwise
-        found.fit(points, clips.labels.numpy())
-    weights, biases = found.coef_, found.intercept_
+        probe.fit(points, clips.labels.numpy())
+    weights, biases = probe.coef_, probe.intercept_
     if len(classes) == 2:  # scikit-learn gives the second class's weights, with zeros for the first
         weights, biases = np.vstack([0 * weights, weights]), np.concatenate([[0.0], biases])
     layer = cast(nn.Linear, model.head[-1])
@@ -336,13 +329,5 @@ def predict_views(
     Raises:
         TrainingError: the data set is empty.
     """
-    parts = _map(model, clips.of_views(model.encoders), batch_size, fabric)
+    parts = answers_by_batch(model, clips.of_views(model.encoders), batch_size, fabric)
     return torch.cat(parts).double().softmax(dim=-1).numpy()
-
-
-def _score(
-    metric: Metric, model: MultiViewClassifier, clips: MultiViewDataset, fabric: Fabric
-) -> float:
-    """Judge a classifier on clips of validation speakers."""
-    predicted = predict_views(model, clips, fabric=fabric).argmax(axis=1)
-    return metric(clips.labels.numpy(), predicted)

@@ -5,25 +5,20 @@ labels: clips of one speaker are pulled together, those of different speakers pu
 NT-Xent (:func:`lowser_lib.losses.nt_xent`). A batch holds 16 speakers with 4 clips each, every clip
 augmented in its own way, so that an anchor has 3 positives and 60 negatives. A projection head
 takes the loss's pull towards speakers and is dropped afterwards; what goes on to the second stage,
-the baseline's, is the encoder. Between the two stages lies a
-file.
+the baseline's, is the encoder (:mod:`lowser_lib.methods.two_stages`).
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from lowser_lib.audio import SAMPLE_RATE
@@ -31,15 +26,15 @@ from lowser_lib.augment import Compose, named
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.heads import projection_head
 from lowser_lib.encoders.protocol import Encoder
-from lowser_lib.encoders.saving import fingerprint, load_encoder, save_encoder
-from lowser_lib.errors import TrainingError
+from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses import nt_xent
 from lowser_lib.losses.nt_xent import OtherPositives, unit_length
-from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, Metric, train_baseline
-from lowser_lib.sampling import UNLABELLED, Batch, Clips, SpeakerBatchSampler, derive_seed
-from lowser_lib.sampling.augmented import MINIMUM_SECONDS, AugmentedLoader, WaveformDataset
+from lowser_lib.methods.baseline import BaselineConfig
+from lowser_lib.methods.two_stages import Adapted, Adapting, TwoStages, adapt, train_two_stages
+from lowser_lib.sampling import UNLABELLED, Batch, Clips, SpeakerBatchSampler
+from lowser_lib.sampling.augmented import MINIMUM_SECONDS, AugmentedLoader
 from lowser_lib.sampling.speaker_batches import UNKNOWN
-from lowser_lib.training import History, Recipe, Step, TrainingConfig, fit, make_fabric, one_thread
+from lowser_lib.training import Execution, Metric, Step, TrainingConfig
 from lowser_lib.training.monitoring import Monitor, groups_of, spectrograms, watch
 
 #: Fewest speakers (there has to be a negative) and clips of each (there has to be a positive).
@@ -107,23 +102,13 @@ class SpeakerContrastiveConfig:
         Raises:
             ValueError: a value is out of range; the message names it.
         """
-        for name, least in (
-            ("speakers_per_batch", FEWEST),
-            ("clips_per_speaker", FEWEST),
-            ("projection", 1),
-            ("steps", 1),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+        for name in ("speakers_per_batch", "clips_per_speaker"):
+            require(f"{FEWEST}..", **{name: getattr(self, name)})
+        require("1..", projection=self.projection, steps=self.steps)
         for name in ("temperature", "learning_rate", "encoder_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)!r}")
-        if self.seconds is not None and not self.seconds >= MINIMUM_SECONDS:
-            raise ValueError(f"seconds must be at least {MINIMUM_SECONDS}, not {self.seconds!r}")
-        if self.other_positives not in ("exclude", "include"):
-            raise ValueError(
-                f"other_positives must be 'exclude' or 'include', not {self.other_positives!r}"
-            )
+            require("(0, inf)", **{name: getattr(self, name)})
+        require(f"[{MINIMUM_SECONDS}, inf) or None", seconds=self.seconds)
+        require(get_args(OtherPositives), other_positives=self.other_positives)
         self.augmentation()  # raises where it is unknown, or a number is out of range
 
     def augmentation(self) -> Compose:
@@ -150,8 +135,7 @@ class BatchShape(NamedTuple):
 
 def batch_shape(
     speakers: Tensor | np.ndarray | Sequence[int],
-    config: SpeakerContrastiveConfig | None = None,
-    processes: int = 1,
+    settings: SpeakerContrastiveConfig | None = None,
     genders: Sequence[str] | np.ndarray | None = None,
 ) -> BatchShape:
     """The largest batch that a corpus can fill, up to the one that is wanted.
@@ -161,8 +145,7 @@ def batch_shape(
 
     Args:
         speakers: ``(N,)``, the speaker of each clip as a number.
-        config: says what is wanted; None takes the defaults.
-        processes: processes that train together, each with whole speakers.
+        settings: say what is wanted; None takes the defaults.
         genders: ``(N,)``, of the speaker of each clip; needed where they are balanced, and else not
             looked at.
 
@@ -174,7 +157,7 @@ def batch_shape(
             clips each (of each gender, where these are balanced).
         ValueError: genders are needed and missing.
     """
-    config = config or SpeakerContrastiveConfig()
+    settings = settings or SpeakerContrastiveConfig()
     numbers = np.asarray(speakers)
     if not len(numbers):
         raise TrainingError("there is nothing to adapt to: the data set has no clip")
@@ -185,38 +168,36 @@ def batch_shape(
         )
     _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
     parts, of = [counts], ""
-    if config.balance_genders:
+    if settings.balance_genders:
         if genders is None:
             raise ValueError("balance_genders needs the gender of each clip's speaker: genders")
-        own = np.asarray(genders)[first]
-        parts = [counts[own == gender] for gender in sorted(set(own.tolist()) - {UNKNOWN})]
+        gender = np.asarray(genders)[first]
+        parts = [counts[gender == name] for name in sorted(set(gender.tolist()) - {UNKNOWN})]
         of = " of each gender"
         if len(parts) < 2:
             raise TrainingError(
                 "balance_genders needs speakers of two known genders; set it to false"
             )
-    step = math.lcm(processes, len(parts))
-    shapes = [
-        BatchShape(places - places % step, clips)
-        for clips in range(config.clips_per_speaker, FEWEST - 1, -1)
-        for fewest in (min(int((part >= clips).sum()) for part in parts),)
-        for places in (min(config.speakers_per_batch, len(parts) * fewest),)
-        if places - places % step >= FEWEST
-    ]
+    wanted = (settings.speakers_per_batch, settings.clips_per_speaker)
+    shapes = []
+    for clips in range(wanted[1], FEWEST - 1, -1):
+        enough = [int((part >= clips).sum()) for part in parts]
+        places = min(wanted[0] // len(parts), *enough) * len(parts)
+        if places >= FEWEST:
+            shapes.append(BatchShape(places, clips))
     if not shapes:
         raise TrainingError(
-            f"contrasting speakers needs at least {max(FEWEST, step)} speakers with {FEWEST} "
+            f"contrasting speakers needs at least {max(FEWEST, len(parts))} speakers with {FEWEST} "
             f"clips each{of and ', equally many' + of}, but of {len(counts)} speakers "
             f"{int((counts >= FEWEST).sum())} have as many; take a corpus with more speakers"
         )
     best = max(shapes, key=lambda shape: shape.speakers * shape.clips)  # the first of equals
-    wanted = (config.speakers_per_batch, config.clips_per_speaker)
     if best[:2] == wanted:
         return best
-    enough = " and ".join(str(int((part >= config.clips_per_speaker).sum())) for part in parts)
+    having = " and ".join(str(int((part >= wanted[1]).sum())) for part in parts)
     return best._replace(
         missing=f"a batch holds {best.speakers} speakers × {best.clips} clips instead of "
-        f"{wanted[0]} × {wanted[1]}: of {len(counts)} speakers {enough}{of} have {wanted[1]} "
+        f"{wanted[0]} × {wanted[1]}: of {len(counts)} speakers {having}{of} have {wanted[1]} "
         "clips or more"
     )
 
@@ -224,21 +205,17 @@ def batch_shape(
 def speaker_sampler(
     speakers: Tensor | np.ndarray | Sequence[int],
     generator: torch.Generator,
-    config: SpeakerContrastiveConfig | None = None,
+    settings: SpeakerContrastiveConfig | None = None,
     *,
     genders: Sequence[str] | np.ndarray | None = None,
-    num_replicas: int = 1,
-    rank: int = 0,
 ) -> tuple[SpeakerBatchSampler, BatchShape]:
     """Batches of several clips of several speakers, as large as the corpus allows.
 
     Args:
         speakers: ``(N,)``, the speaker of each clip as a number.
         generator: one number is drawn from it.
-        config: says what is wanted; None takes the defaults.
-        genders: as in :func:`batch_shape`.
-        num_replicas: as in :class:`~lowser_lib.sampling.SpeakerBatchSampler`.
-        rank: as there.
+        settings: say what is wanted; None takes the defaults.
+        genders: see :func:`batch_shape`.
 
     Returns:
         The sampler, and what its batches hold; a smaller batch than is wanted is warned of.
@@ -246,8 +223,8 @@ def speaker_sampler(
     Raises:
         TrainingError: see :func:`batch_shape`.
     """
-    shape = batch_shape(speakers, config, num_replicas, genders)
-    balanced = config is not None and config.balance_genders
+    shape = batch_shape(speakers, settings, genders)
+    balanced = settings is not None and settings.balance_genders
     if shape.missing:
         warnings.warn(shape.missing, stacklevel=2)
     sampler = SpeakerBatchSampler(
@@ -256,27 +233,21 @@ def speaker_sampler(
         speakers_per_batch=shape.speakers,
         clips_per_speaker=shape.clips,
         genders=np.asarray(genders) if balanced else None,
-        num_replicas=num_replicas,
-        rank=rank,
     )
     return sampler, shape
 
 
-class SpeakerContrastive(Recipe):
+class SpeakerContrastive(Adapting):
     """NT-Xent on projected embeddings, with the speaker as the label.
 
     Attributes:
-        encoder: trained in place, but for what of it is frozen.
-        projection: two layers, to be dropped after training.
-        config: the settings.
+        settings: the method's.
     """
-
-    encoder: Encoder
 
     def __init__(
         self,
         encoder: Encoder,
-        config: SpeakerContrastiveConfig | None = None,
+        settings: SpeakerContrastiveConfig | None = None,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -284,20 +255,16 @@ class SpeakerContrastive(Recipe):
 
         Args:
             encoder: see :class:`lowser_lib.encoders.protocol.Encoder`; a :class:`torch.nn.Module`.
-            config: the settings; None takes the defaults.
+            settings: the method's; None takes the defaults.
             generator: draws the head's weights; None takes torch's own.
 
         Raises:
             ValueError: nothing of the encoder is trainable.
         """
-        super().__init__()
-        if not any(parameter.requires_grad for parameter in encoder.parameters()):
-            raise ValueError(
-                "encoder has no trainable parameter: the head alone would learn, and be dropped"
-            )
-        self.encoder = encoder
-        self.config = config or SpeakerContrastiveConfig()
-        self.projection = projection_head(encoder.dimension, self.config.projection, generator)
+        settings = settings or SpeakerContrastiveConfig()
+        head = projection_head(encoder.dimension, settings.projection, generator)
+        super().__init__(encoder, head, (settings.learning_rate, settings.encoder_learning_rate))
+        self.settings = settings
 
     def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Loss of a batch whose labels are speakers.
@@ -307,23 +274,15 @@ class SpeakerContrastive(Recipe):
             step: not needed; the loss is the same from first to last.
 
         Returns:
-            ``loss``, and ``identified``: the share of clips whose nearest other clip of this
-            process's batch is the same speaker's.
+            ``loss``, and ``identified``: the share of clips whose nearest other clip of the batch
+            is the same speaker's.
         """
         del step
         projected = self.projection(self.encoder.embed(batch.inputs, batch.lengths))
         loss = nt_xent(
-            projected, batch.labels, self.config.temperature, self.config.other_positives
+            projected, batch.labels, self.settings.temperature, self.settings.other_positives
         )
         return {"loss": loss, "identified": _identified(projected.detach(), batch.labels)}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The projection head, then what of the encoder is not frozen."""
-        trainable = [p for p in self.encoder.parameters() if p.requires_grad]
-        return [
-            {"params": list(self.projection.parameters()), "lr": self.config.learning_rate},
-            {"params": trainable, "lr": self.config.encoder_learning_rate},
-        ]
 
 
 def _identified(projected: Tensor, speakers: Tensor) -> Tensor:
@@ -334,69 +293,34 @@ def _identified(projected: Tensor, speakers: Tensor) -> Tensor:
     return (speakers[nearest] == speakers).float().mean()
 
 
-class Adapted(NamedTuple):
-    """What the first stage leaves.
-
-    Attributes:
-        encoder: on the CPU, float32, in evaluation mode; without the projection.
-        history: ``loss`` and ``identified`` of each epoch, see
-            :meth:`~lowser_lib.methods.speaker_contrastive.SpeakerContrastive.forward`; and what a
-            monitor measured.
-        batch: what a batch held.
-    """
-
-    encoder: WhisperEncoder
-    history: History
-    batch: BatchShape
-
-
-class TwoStages(NamedTuple):
-    """What both stages leave.
-
-    Attributes:
-        model: the classifier, in evaluation mode.
-        history: of the second stage.
-        adapted: what the first stage left.
-    """
-
-    model: EmotionClassifier
-    history: History
-    adapted: Adapted
-
-
 def adapt_to_speakers(
     encoder: WhisperEncoder,
-    clips: Clips,
+    unlabelled: Clips,
     *,
     generator: torch.Generator,
-    contrastive: SpeakerContrastiveConfig | None = None,
+    settings: SpeakerContrastiveConfig | None = None,
     genders: Sequence[str] | np.ndarray | None = None,
     monitor: Monitor | None = None,
-    fabric: Fabric | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> Adapted:
     """Train a copy of an encoder to keep speakers apart: the first stage.
 
-    What is frozen stays so, as in the second stage. There is no validation: the weights after the
-    last step are kept. On a CPU it computes with one thread, so that the weights are the same
-    wherever it runs.
+    What is frozen stays so, as in the second stage. See
+    :func:`lowser_lib.methods.two_stages.adapt`.
 
     Args:
         encoder: the encoder to start from; it stays as it is.
-        clips: a :class:`~lowser_lib.sampling.augmented.WaveformDataset` whose labels are speakers.
+        unlabelled: clips whose labels are speakers: a
+            :class:`~lowser_lib.sampling.augmented.WaveformDataset`, or spectrograms where the
+            augmentations are of spectrograms only.
         generator: draws the projection's weights, the batches, augmentations and the run's seed.
-        contrastive: the settings; None takes the defaults. Where the corpus cannot fill the batches
+        settings: the method's; None takes the defaults. Where the corpus cannot fill the batches
             that they ask for, smaller ones are taken, and warned of.
         genders: ``(N,)``, such as the manifest's column ``gender`` of the clips; needed where
-            ``contrastive.balance_genders`` is set, and else not looked at.
+            ``settings.balance_genders`` is set, and else not looked at.
         monitor: measures some of the clips after each epoch; see
             :func:`lowser_lib.training.monitoring.watch`.
-        fabric: as in :func:`lowser_lib.training.fit`.
-        checkpoint: as there.
-        resume: as there.
-        progress: as there.
+        execution: where it runs and what is kept; None takes the defaults.
 
     Returns:
         The encoder, and how it went.
@@ -405,171 +329,74 @@ def adapt_to_speakers(
         TrainingError: there are too few clips or speakers, or training diverges.
         CheckpointError: see :func:`lowser_lib.training.fit`.
     """
-    contrastive, fabric = contrastive or SpeakerContrastiveConfig(), fabric or make_fabric()
-    sampler, batch = speaker_sampler(
-        clips.labels,
-        generator,
-        contrastive,
-        genders=genders,
-        num_replicas=fabric.world_size,
-        rank=fabric.global_rank,
-    )
-    seconds = contrastive.seconds
-    recipe = SpeakerContrastive(copy.deepcopy(encoder), contrastive, generator=generator)
+    settings, execution = settings or SpeakerContrastiveConfig(), execution or Execution()
+    sampler, shape = speaker_sampler(unlabelled.labels, generator, settings, genders=genders)
+    recipe = SpeakerContrastive(copy.deepcopy(encoder), settings, generator=generator)
     loader = AugmentedLoader(
-        clips,
+        unlabelled,
         sampler,
-        contrastive.augmentation(),
+        settings.augmentation(),
         generator,
         n_mels=encoder.n_mels,
-        longest=None if seconds is None else round(seconds * SAMPLE_RATE),
-        device=fabric.device,
-    )
-    config = TrainingConfig(
-        epochs=-(-contrastive.steps // len(loader)),
-        batch_size=batch.speakers * batch.clips,
-        patience=None,
+        longest=None if settings.seconds is None else round(settings.seconds * SAMPLE_RATE),
+        device=execution.fabric.device,
     )
     look = None
     if monitor is not None:
-        watched = spectrograms(groups_of(cast(WaveformDataset, clips)), encoder.n_mels)
-        look = watch(monitor, recipe.encoder, recipe.projection, watched, fabric)
-    with one_thread(fabric):
-        history = fit(
-            recipe,
-            loader,
-            config,
-            generator=generator,
-            monitor=look,
-            fabric=fabric,
-            checkpoint=checkpoint,
-            resume=resume,
-            progress=progress,
-        )
-    adapted = cast(WhisperEncoder, recipe.encoder).to("cpu", torch.float32).eval()
-    adapted.description = f"{encoder.description}; then adapted by contrasting speakers"
-    adapted.pretrained = True
-    return Adapted(adapted, history, batch)
+        watched = spectrograms(unlabelled, encoder.n_mels, groups_of(unlabelled.labels))
+        look = watch(monitor, recipe.encoder, recipe.projection, watched, execution.fabric)
+    return adapt(
+        recipe,
+        loader,
+        steps=settings.steps,
+        batch=shape._asdict(),
+        clips_a_batch=shape.speakers * shape.clips,
+        generator=generator,
+        how="contrasting speakers",
+        monitor=look,
+        execution=execution,
+    )
 
 
 def train_speaker_contrastive(
     encoder: WhisperEncoder,
+    source: Clips,
     unlabelled: Clips,
-    train: Clips,
     validation: Clips | None = None,
     *,
     seed: int,
     metric: Metric,
     folder: Path,
-    contrastive: SpeakerContrastiveConfig | None = None,
+    settings: SpeakerContrastiveConfig | None = None,
     baseline: BaselineConfig | None = None,
-    config: TrainingConfig | None = None,
+    training: TrainingConfig | None = None,
     n_classes: int = 4,
     genders: Sequence[str] | np.ndarray | None = None,
     groups: Sequence[str] | np.ndarray | None = None,
     monitor: Monitor | None = None,
-    fabric: Fabric | None = None,
-    resume: bool = False,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> TwoStages:
     """Adapt an encoder to the speakers of a language, then train the baseline from there.
 
-    The second stage draws what :func:`~lowser_lib.methods.baseline.train_baseline` draws from a
-    generator of the same seed: the head's weights and the batches differ from the baseline's in
-    nothing, so that a difference between the two is the first stage's.
-
-    Args:
-        encoder: the encoder to start from; it stays as it is.
-        unlabelled: speech of the target language, see :func:`adapt_to_speakers`.
-        train: labelled clips, see :func:`~lowser_lib.methods.baseline.train_baseline`.
-        validation: as there.
-        seed: of everything that is drawn, at least 0.
-        metric: as there.
-        folder: keeps the states of both stages and, between them, the adapted encoder. The files'
-            names hold what they follow from, so that several settings may share a folder; and the
-            first stage is not run twice where only settings of the second change.
-        contrastive: settings of the first stage; None takes the defaults.
-        baseline: settings of the second; None takes the defaults.
-        config: its loop's settings; None takes the defaults.
-        n_classes: number of emotions.
-        genders: of the speakers in ``unlabelled``, see :func:`adapt_to_speakers`.
-        groups: of the clips in ``train``, see :func:`~lowser_lib.methods.baseline.train_baseline`.
-        monitor: see :func:`adapt_to_speakers`.
-        fabric: device and precision of both stages.
-        resume: take what lies in the folder; otherwise it is written anew.
-        progress: show bars on stderr.
-
-    Returns:
-        The classifier, and how both stages went.
-
-    Raises:
-        TrainingError: there are too few clips or speakers, or training diverges.
-        CheckpointError: a file in the folder is damaged, or cannot be written.
-        ValueError: ``seed`` is negative.
+    Args are those of :func:`lowser_lib.methods.two_stages.train_two_stages`, whose first stage is
+    :func:`adapt_to_speakers`; ``genders`` are of the clips in ``unlabelled``.
     """
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, not {seed}")
-    contrastive, fabric = contrastive or SpeakerContrastiveConfig(), fabric or make_fabric()
-    baseline, config = baseline or BaselineConfig(), config or TrainingConfig()
-    # What a switch looks at belongs to the names, too; where it is off, they are as ever.
-    own = [None if genders is None else list(genders)] if contrastive.balance_genders else []
-    cells = [] if groups is None or baseline.balance_groups == "none" else [list(groups)]
-    first = _key(fingerprint(encoder), _named(contrastive), seed, _outline(unlabelled), *own)
-    second = _key(first, _named(baseline), asdict(config), n_classes, _outline(train), *cells)
-
-    handed_on = folder / f"encoder-{first}.pt"
-    if not (resume and handed_on.is_file()):
-        adapted = adapt_to_speakers(
-            encoder,
-            unlabelled,
-            # Another stream than that of the second stage.
-            generator=torch.Generator().manual_seed(derive_seed(seed, 1)),
-            contrastive=contrastive,
-            genders=genders,
-            monitor=monitor,
-            fabric=fabric,
-            checkpoint=folder / f"stage1-{first}.pt",
-            resume=resume,
-            progress=progress,
-        )
-        if fabric.is_global_zero:
-            notes = {"history": asdict(adapted.history), "batch": list(adapted.batch)}
-            save_encoder(adapted.encoder, handed_on, notes)
-        fabric.barrier()
-    begun, found = load_encoder(handed_on, encoder)
-    adapted = Adapted(begun.eval(), History(**found["history"]), BatchShape(*found["batch"]))
-    model, history = train_baseline(
-        adapted.encoder,
-        train,
+    settings = settings or SpeakerContrastiveConfig()
+    return train_two_stages(
+        adapt_to_speakers,
+        encoder,
+        source,
+        unlabelled,
         validation,
+        seed=seed,
         metric=metric,
-        generator=torch.Generator().manual_seed(seed),
+        folder=folder,
+        settings=settings,
         baseline=baseline,
-        config=config,
+        training=training,
         n_classes=n_classes,
         groups=groups,
-        fabric=fabric,
-        checkpoint=folder / f"stage2-{second}.pt",
-        resume=resume,
-        progress=progress,
+        monitor=monitor,
+        execution=execution,
+        genders=genders if settings.balance_genders else None,
     )
-    return TwoStages(model, history, adapted)
-
-
-def _outline(clips: Clips) -> str:
-    """What tells one data set from another at a glance: lengths and labels of its clips."""
-    outline = torch.stack([clips.lengths, clips.labels]).numpy()
-    return hashlib.sha256(outline.tobytes()).hexdigest()
-
-
-def _named(config: Any) -> dict[str, Any]:
-    """Settings, without the switches that are off."""
-    off = {one.name for one in fields(config) if one.metadata.get("switch")}
-    settings = asdict(config)
-    defaults = {one.name: one.default for one in fields(config)}
-    return {k: v for k, v in settings.items() if k not in off or v != defaults[k]}
-
-
-def _key(*parts: Any) -> str:
-    """A short name for everything that a file follows from."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -7,25 +7,32 @@ here (:mod:`lowser_lib.losses.text_invariant`) pulls clips of one emotion togeth
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from lowser_lib.encoders.protocol import Encoder
-from lowser_lib.errors import TrainingError
+from lowser_lib.errors import TrainingError, require
+from lowser_lib.losses.cross_entropy import cross_entropy
 from lowser_lib.losses.text_invariant import Negatives, text_invariant_nt_xent
 from lowser_lib.methods.balancing import cells_of
-from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, Metric, train_baseline
+from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, new_classifier
 from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, SpeakerBatchSampler
-from lowser_lib.training import History, Recipe, Step, TrainingConfig, fit, make_fabric, one_thread
+from lowser_lib.training import (
+    Execution,
+    History,
+    Metric,
+    Recipe,
+    Step,
+    TrainingConfig,
+    fit,
+    one_thread,
+    parameter_groups,
+)
 
 #: What the contrast pulls together: nothing, an emotion's clips, or those in different sentences.
 Positives = Literal["none", "emotion", "other-text"]
@@ -62,17 +69,10 @@ class ContrastConfig:
         Raises:
             ValueError: a value is out of range; the message names it.
         """
-        for name, choices in (("positives", Positives), ("negatives", Negatives)):
-            value = getattr(self, name)
-            if value not in get_args(choices):
-                known = ", ".join(get_args(choices))
-                raise ValueError(f"{name} must be one of {known}, not {value!r}")
-        for name in ("weight", "temperature"):
-            value = getattr(self, name)
-            if not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be above 0 and finite, not {value!r}")
-        if self.clips_per_emotion < 2:
-            raise ValueError(f"clips_per_emotion must be at least 2, not {self.clips_per_emotion}")
+        require(get_args(Positives), positives=self.positives)
+        require(get_args(Negatives), negatives=self.negatives)
+        require("(0, inf)", weight=self.weight, temperature=self.temperature)
+        require("2..", clips_per_emotion=self.clips_per_emotion)
 
 
 class TextInvariant(Recipe):
@@ -80,20 +80,20 @@ class TextInvariant(Recipe):
 
     Attributes:
         model: the classifier; trained in place.
-        config: the contrast's settings.
+        settings: the contrast's.
         baseline: learning rates.
     """
 
     def __init__(
         self,
         model: EmotionClassifier,
-        config: ContrastConfig | None = None,
+        settings: ContrastConfig | None = None,
         baseline: BaselineConfig | None = None,
     ) -> None:
         """Wrap a classifier, which is used, not copied."""
         super().__init__()
         self.model = model
-        self.config = config or ContrastConfig()
+        self.settings = settings or ContrastConfig()
         self.baseline = baseline or BaselineConfig()
 
     def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
@@ -110,105 +110,101 @@ class TextInvariant(Recipe):
         del step
         texts, emotions = batch.labels // self.model.n_classes, batch.labels % self.model.n_classes
         embeddings = self.model.encoder.embed(batch.inputs, batch.lengths)
-        cross_entropy = F.cross_entropy(self.model.head(embeddings), emotions)
-        if self.config.positives == "none":
-            return {"loss": cross_entropy, "cross_entropy": cross_entropy}
+        classification = cross_entropy(self.model.head(embeddings), emotions)
+        if self.settings.positives == "none":
+            return {"loss": classification, "cross_entropy": classification}
         contrast = text_invariant_nt_xent(
             embeddings,
             emotions,
-            texts if self.config.positives == "other-text" else None,
-            self.config.temperature,
-            self.config.negatives,
+            texts if self.settings.positives == "other-text" else None,
+            self.settings.temperature,
+            self.settings.negatives,
         )
-        loss = cross_entropy + self.config.weight * contrast
-        return {"loss": loss, "cross_entropy": cross_entropy, "contrast": contrast}
+        loss = classification + self.settings.weight * contrast
+        return {"loss": loss, "cross_entropy": classification, "contrast": contrast}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The head, then what of the encoder is not frozen."""
-        trainable = [p for p in self.model.encoder.parameters() if p.requires_grad]
-        return [
-            {"params": list(self.model.head.parameters()), "lr": self.baseline.learning_rate},
-            {"params": trainable, "lr": self.baseline.encoder_learning_rate},
-        ]
+        return parameter_groups(
+            (self.model.head, self.baseline.learning_rate),
+            (self.model.encoder, self.baseline.encoder_learning_rate),
+        )
 
 
 def train_text_invariant(
     encoder: Encoder,
-    train: ClipDataset,
+    source: ClipDataset,
     texts: Sequence[str] | np.ndarray,
     *,
     metric: Metric,
     generator: torch.Generator,
-    contrast: ContrastConfig | None = None,
+    settings: ContrastConfig | None = None,
     baseline: BaselineConfig | None = None,
-    config: TrainingConfig | None = None,
+    training: TrainingConfig | None = None,
     n_classes: int = 4,
-    fabric: Fabric | None = None,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> tuple[EmotionClassifier, History]:
     """Train a copy of an encoder on emotions whose words may lean.
 
-    Every batch holds as many clips of each emotion, so that positives exist. Whatever ``contrast``
-    says, runs of one seed share the head's start and the batches. The weights after the last step
+    Every batch holds as many clips of each emotion, so that positives exist. Whatever ``settings``
+    say, runs of one seed share the head's start and the batches. The weights after the last step
     are kept: a validation set would lean as the training set does, and choose accordingly. On a CPU
     it computes with one thread, so that the weights are the same wherever it runs.
 
     Args:
         encoder: the encoder to start from; it stays as it is.
-        train: labelled clips to learn from, all with an emotion.
+        source: labelled clips to learn from, all with an emotion.
         texts: ``(N,)``, the sentence of each clip, as the manifest's ``text_id``.
-        metric: judges the head's start; see :data:`lowser_lib.methods.baseline.Metric`.
+        metric: judges the head's start; see :data:`lowser_lib.training.Metric`.
         generator: draws the head's weights, the batches and the run's seed.
-        contrast: the contrast's settings; None takes the defaults.
+        settings: the contrast's; None takes the defaults.
         baseline: the baseline's settings: head, learning rates, ``head_epochs``.
-        config: the loop's settings; ``batch_size`` and ``patience`` are not looked at, but for the
-            head's start.
+        training: the loop's settings; ``batch_size`` and ``patience`` are not looked at, but for
+            the head's start.
         n_classes: number of emotions.
-        fabric: as in :func:`lowser_lib.training.fit`.
-        progress: as there.
+        execution: where it runs and what is kept; None takes the defaults.
 
     Returns:
         The classifier, in evaluation mode, and the history, with both parts of the loss.
 
     Raises:
         TrainingError: there is no clip, or training diverges.
-        ValueError: a clip has no sentence, or an emotion has fewer clips than a batch takes.
+        ValueError: a clip has no sentence, an emotion has fewer clips than a batch takes, or the
+            baseline's settings ask for what this method does not do.
     """
-    contrast, baseline = contrast or ContrastConfig(), baseline or BaselineConfig()
-    config, fabric = config or TrainingConfig(), fabric or make_fabric()
-    if len(train) == 0:
+    settings, baseline = settings or ContrastConfig(), baseline or BaselineConfig()
+    training, execution = training or TrainingConfig(), execution or Execution()
+    baseline.refuse(
+        balance_classes="every batch holds as many clips of each emotion as it is",
+        balance_groups="batches are drawn by emotion and sentence",
+        augmentations="clips are heard as they are",
+    )
+    if len(source) == 0:
         raise TrainingError("there is nothing to train on: the data set has no clip")
-    cells = cells_of(train.labels, np.asarray(texts, dtype=object), n_classes)
-    with one_thread(fabric):
-        if baseline.head_epochs:
-            model, _ = train_baseline(
-                encoder,
-                train,
-                metric=metric,
-                generator=generator,
-                baseline=replace(baseline, encoder_learning_rate=0.0),
-                config=replace(config, epochs=baseline.head_epochs, patience=None),
-                n_classes=n_classes,
-                fabric=fabric,
-            )
-        else:
-            own, parts = copy.deepcopy(encoder), (baseline.hidden, baseline.dropout)
-            model = EmotionClassifier(own, n_classes, *parts, generator=generator)
+    cells = cells_of(source.labels, np.asarray(texts, dtype=object), n_classes)
+    with one_thread(execution.fabric):
+        model = new_classifier(
+            encoder,
+            source,
+            metric=metric,
+            generator=generator,
+            settings=baseline,
+            training=training,
+            n_classes=n_classes,
+            execution=execution,
+        )
         # Speakers × clips, with emotions in the place of speakers.
         sampler = SpeakerBatchSampler(
-            train.labels.numpy(),
+            source.labels.numpy(),
             generator,
             speakers_per_batch=n_classes,
-            clips_per_speaker=contrast.clips_per_emotion,
-            num_replicas=fabric.world_size,
-            rank=fabric.global_rank,
+            clips_per_speaker=settings.clips_per_emotion,
         )
         history = fit(
-            TextInvariant(model, contrast, baseline),
-            ClipLoader(ClipDataset(train.mels, cells.numbers), sampler),
-            replace(config, patience=None),
+            TextInvariant(model, settings, baseline),
+            ClipLoader(ClipDataset(source.mels, cells.numbers), sampler),
+            replace(training, patience=None),
             generator=generator,
-            fabric=fabric,
-            progress=progress,
+            execution=execution,
         )
     return model.eval(), history

@@ -5,7 +5,7 @@ at random cannot: :class:`WaveformDataset` holds the sound, and :class:`Augmente
 batch of it and computes the spectrograms.
 
 What is drawn for a batch is a pure function of the loader's seed, the epoch and the batch's number
-in it (and of the process, where several train together). So a run that was stopped and resumed
+in it. So a run that was stopped and resumed
 hears what it would have heard, and so does one that reads its batches in other processes.
 """
 
@@ -79,7 +79,6 @@ class BatchSampler(Resumable, Protocol):
     """What the loader asks of a sampler: those of :mod:`lowser_lib.sampling` have it."""
 
     epoch: int
-    rank: int
 
 
 class AugmentedLoader:
@@ -128,11 +127,11 @@ class AugmentedLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, process = self.sampler.epoch, self.sampler.rank
+        epoch = self.sampler.epoch
         for number, indices in enumerate(self.sampler):
             batch = self.dataset.collate([self.dataset[index] for index in indices])
             # The last part is above 0, as derive_seed takes no notice of zeros at the end.
-            seed = derive_seed(self.seed, epoch, number, process + 1)
+            seed = derive_seed(self.seed, epoch, number, 1)
             yield self._augmented(batch, torch.Generator().manual_seed(seed))
 
     def set_epoch(self, epoch: int) -> None:

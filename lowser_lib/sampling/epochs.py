@@ -31,26 +31,14 @@ class Resumable(Protocol):
 
 
 class EpochSampler(Sampler[list[int]]):
-    """What the samplers of batches have in common: a seed, an epoch, and a share of each batch.
+    """What the samplers of batches have in common: a seed and an epoch."""
 
-    A batch is what the optimizer sees, whatever the number of processes: each of ``num_replicas``
-    takes its share of every batch, so that a run on four GPUs makes the same steps as a run on one.
-    """
-
-    def __init__(self, generator: torch.Generator, num_replicas: int, rank: int) -> None:
+    def __init__(self, generator: torch.Generator) -> None:
         """Draw the sampler's seed; the order itself is drawn anew for each epoch.
 
         Args:
             generator: one number is drawn from it, the seed of all epochs.
-            num_replicas: processes that train together (``fabric.world_size``).
-            rank: which of them this is (``fabric.global_rank``).
-
-        Raises:
-            ValueError: there is no such rank.
         """
-        if not 0 <= rank < num_replicas:
-            raise ValueError(f"rank must lie in 0..{num_replicas - 1}, not {rank!r}")
-        self.num_replicas, self.rank = num_replicas, rank
         self.seed, self.epoch = draw_seed(generator), 0
 
     def set_epoch(self, epoch: int) -> None:

@@ -18,10 +18,7 @@ class LengthBucketSampler(EpochSampler):
     and cut into batches, and the batches are shuffled. A larger pool means less padding; a smaller
     one, more variety in who shares a batch.
 
-    ``batch_size`` is what the optimizer sees, whatever the number of processes: each of
-    ``num_replicas`` takes its share of every batch, so that a run on four GPUs makes the same
-    steps as a run on one. Batches differ in size by one clip at most: no step is left to a single
-    clip.
+    Batches differ in size by one clip at most: no step is left to a single clip.
 
     With ``cells`` an epoch is as long as ever, but each cell has the same number of places in it,
     give or take one: where a cell has fewer clips they come several times over, where it has more,
@@ -36,26 +33,21 @@ class LengthBucketSampler(EpochSampler):
         *,
         pool: int = 8,
         cells: Tensor | np.ndarray | Sequence[int] | None = None,
-        num_replicas: int = 1,
-        rank: int = 0,
     ) -> None:
         """Draw the sampler's seed; the order itself is drawn anew for each epoch.
 
         Args:
             lengths: ``(N,)``, length of each clip, in any unit.
-            batch_size: most clips a batch, over all processes together.
+            batch_size: most clips a batch.
             generator: one number is drawn from it, the seed of all epochs.
             pool: batches that are sorted together. Our choice of 8: on speech of 0.5 to 12 s it
                 leaves about a tenth of a batch as padding, against half without sorting.
             cells: ``(N,)``, what is to be heard equally often, such as a gender's clips of an
                 emotion, as numbers from 0; clips of cell -1 come once an epoch, as all do without
                 ``cells``.
-            num_replicas: processes that train together (``fabric.world_size``).
-            rank: which of them this is (``fabric.global_rank``).
 
         Raises:
-            ValueError: a number is out of range, ``batch_size`` cannot be shared evenly, or there
-                is not one cell a clip.
+            ValueError: a number is out of range, or there is not one cell a clip.
         """
         self.lengths = np.asarray(lengths, dtype=np.int64)
         if self.lengths.ndim != 1:
@@ -63,11 +55,7 @@ class LengthBucketSampler(EpochSampler):
         for name, value in (("batch_size", batch_size), ("pool", pool)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value!r}")
-        super().__init__(generator, num_replicas, rank)
-        if batch_size % num_replicas:
-            raise ValueError(
-                f"batch_size {batch_size} cannot be shared evenly by {num_replicas} processes"
-            )
+        super().__init__(generator)
         self.batch_size, self.pool = batch_size, pool
         self.cells = None if cells is None else np.asarray(cells, dtype=np.int64)
         if self.cells is not None and self.cells.shape != self.lengths.shape:
@@ -89,7 +77,7 @@ class LengthBucketSampler(EpochSampler):
             cuts = np.cumsum([len(batch) for batch in group])[:-1]
             batches[start : start + self.pool] = np.split(clips, cuts)
         for index in random.permutation(len(batches)):
-            yield self._share(batches[index]).tolist()
+            yield batches[index].tolist()
 
     def _order(self, random: np.random.Generator) -> np.ndarray:
         """The epoch's clips, shuffled, as many as there are."""
@@ -108,11 +96,3 @@ class LengthBucketSampler(EpochSampler):
             for clips, count in zip(members, places, strict=True)
         ]
         return random.permutation(np.concatenate([once, *drawn]))
-
-    def _share(self, batch: np.ndarray) -> np.ndarray:
-        """This process's clips of a batch, as many as every other process has.
-
-        Where a batch cannot be shared evenly, its first clips are given out twice.
-        """
-        share = -(-len(batch) // self.num_replicas)
-        return np.resize(batch, share * self.num_replicas)[self.rank :: self.num_replicas]

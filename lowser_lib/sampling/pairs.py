@@ -43,19 +43,15 @@ class JoinedSampler:
         """Join two samplers; both are used, not copied.
 
         Raises:
-            ValueError: one of them has no batch, or they are those of different processes.
+            ValueError: one of them has no batch.
         """
         if not (len(source) and len(target)):
             raise ValueError(
                 f"both samplers need a batch, but the source has {len(source)} and the target "
                 f"{len(target)}"
             )
-        if source.rank != target.rank:
-            raise ValueError(
-                f"both samplers must be of one process, not of {source.rank} and {target.rank}"
-            )
         self.source, self.target = source, target
-        self.epoch, self.rank = 0, source.rank
+        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.source)

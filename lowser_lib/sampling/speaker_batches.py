@@ -31,9 +31,7 @@ class SpeakerBatchSampler(EpochSampler):
     heard over several epochs. With ``genders``, the gender with more to say sets an epoch's length;
     the speakers of the other are heard repeatedly.
 
-    In a batch the clips of one speaker stand together. Each of ``num_replicas`` processes takes
-    whole speakers of every batch; the batch of all processes is the batch of one, which
-    :func:`lowser_lib.losses.nt_xent` puts together again.
+    In a batch the clips of one speaker stand together.
 
     Attributes:
         left_out: why a speaker is in no batch, by speaker; also told by one warning.
@@ -47,40 +45,30 @@ class SpeakerBatchSampler(EpochSampler):
         speakers_per_batch: int = 16,
         clips_per_speaker: int = 4,
         genders: Sequence[str] | np.ndarray | pd.Series | None = None,
-        num_replicas: int = 1,
-        rank: int = 0,
     ) -> None:
         """Sort the clips by speaker, and see how many batches they make.
 
         Args:
             speakers: ``(N,)``, who speaks in each clip; as the manifest's column.
-            generator: one number is drawn from it, the seed of all epochs. Processes that train
-                together need generators with the same seed.
-            speakers_per_batch: different speakers in a batch, over all processes together; 16 in
-                Gong et al. 2025 (arXiv 2506.02059).
+            generator: one number is drawn from it, the seed of all epochs.
+            speakers_per_batch: different speakers in a batch; 16 in Gong et al. 2025 (arXiv
+                2506.02059).
             clips_per_speaker: clips of each of them; 4 in the same paper.
             genders: ``(N,)``, as the manifest's column: the two (or more) genders get equally many
                 speakers in each batch, and speakers of gender ``unknown`` are left out. None: no
                 balance.
-            num_replicas: processes that train together (``fabric.world_size``).
-            rank: which of them this is (``fabric.global_rank``).
 
         Raises:
             ValueError: a number is out of range or cannot be shared evenly, a clip has no speaker,
                 a speaker has two genders, or too few speakers have enough clips.
         """
-        super().__init__(generator, num_replicas, rank)
+        super().__init__(generator)
         for name, value in (
             ("speakers_per_batch", speakers_per_batch),
             ("clips_per_speaker", clips_per_speaker),
         ):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value!r}")
-        if speakers_per_batch % num_replicas:
-            raise ValueError(
-                f"speakers_per_batch {speakers_per_batch} cannot be shared evenly by "
-                f"{num_replicas} processes"
-            )
         self.speakers_per_batch, self.clips_per_speaker = speakers_per_batch, clips_per_speaker
         codes, found = pd.factorize(_as_column(speakers, "speakers"), sort=True)
         names = found.tolist()
@@ -108,8 +96,7 @@ class SpeakerBatchSampler(EpochSampler):
         random = np.random.default_rng(derive_seed(self.seed, self.epoch))
         parts = [self._deal(pool, random) for pool in self._pools]
         for batch in zip(*parts, strict=True):
-            groups = np.concatenate(batch)  # (speakers, clips)
-            yield groups[self.rank :: self.num_replicas].ravel().tolist()
+            yield np.concatenate(batch).ravel().tolist()  # of (speakers, clips)
 
     def _plan(self, members: list[np.ndarray], genders: Any) -> tuple[int, list[_Pool]]:
         """Batches an epoch, and the speakers to draw from: all in one pool, or one a gender."""

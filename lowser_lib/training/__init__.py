@@ -1,29 +1,49 @@
-"""One visible training loop for every method, and what goes with it: recipe, state, prediction."""
+"""One visible training loop for every method, and what goes with it: recipe, execution, state."""
 
-from lowser_lib.training.loop import (
+from lowser_lib.training.execution import (
+    CHOICES,
     PRECISIONS,
-    TrainingConfig,
-    fit,
+    Execution,
+    fast_bf16,
     make_fabric,
     one_thread,
-    warmup_cosine,
+    precision_of,
 )
-from lowser_lib.training.prediction import classify, embed, match_embeddings, predict
-from lowser_lib.training.recipe import Recipe, Step
+from lowser_lib.training.loop import TrainingConfig, fit, warmup_cosine
+from lowser_lib.training.prediction import (
+    Metric,
+    answers_by_batch,
+    classify,
+    embed,
+    embed_views,
+    match_embeddings,
+    predict,
+    validation_score,
+)
+from lowser_lib.training.recipe import Recipe, Step, parameter_groups
 from lowser_lib.training.state import History
 
 __all__ = [
+    "CHOICES",
     "PRECISIONS",
+    "Execution",
     "History",
+    "Metric",
     "Recipe",
     "Step",
     "TrainingConfig",
+    "answers_by_batch",
     "classify",
     "embed",
+    "embed_views",
+    "fast_bf16",
     "fit",
     "make_fabric",
     "match_embeddings",
     "one_thread",
+    "parameter_groups",
+    "precision_of",
     "predict",
+    "validation_score",
     "warmup_cosine",
 ]

@@ -1,8 +1,8 @@
 """One visible training loop for every method of the course, on Lightning Fabric.
 
 :func:`fit` is the loop: batches, losses, gradients, steps, validation, early stopping, checkpoints.
-Fabric places models and batches on the device, applies the precision, and averages gradients over
-processes. The method itself is a :class:`lowser_lib.training.Recipe`.
+Fabric places models and batches on the device and applies the precision. The method itself is a
+:class:`lowser_lib.training.Recipe`.
 
 A run is a function of its arguments: the randomness of an epoch follows from the run's seed and the
 epoch's number, so a run that was stopped and resumed ends with the same weights.
@@ -12,41 +12,20 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import cast
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
-from lowser_lib.errors import TrainingError
+from lowser_lib.errors import TrainingError, require
 from lowser_lib.sampling import Resumable, derive_seed, draw_seed
-from lowser_lib.training.prediction import embed, predict
-from lowser_lib.training.recipe import Recipe, Step
+from lowser_lib.training.execution import Execution
+from lowser_lib.training.recipe import Recipe, Step, exempt_from_decay
 from lowser_lib.training.state import History, RunState
-
-__all__ = [
-    "PRECISIONS",
-    "History",
-    "TrainingConfig",
-    "embed",
-    "fit",
-    "make_fabric",
-    "one_thread",
-    "predict",
-    "warmup_cosine",
-]
-
-
-#: Precisions that the course is tested with; ``"auto"`` chooses between the first and the last.
-PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -55,11 +34,13 @@ class TrainingConfig:
 
     Attributes:
         epochs: most passes over the data.
-        batch_size: clips an optimizer step, over all processes together.
+        batch_size: clips an optimizer step.
         warmup: share of all steps in which the learning rate rises, in [0, 1).
         weight_decay: AdamW's pull of the weights towards zero.
         clip_norm: longest gradient that is not shortened; infinity never shortens.
         patience: epochs without a better validation score before stopping; None never stops early.
+        decay: what decays: ``"all"`` parameters, or the ``"weights"`` without biases and the gains
+            of normalisations.
     """
 
     # Enough for a few hundred clips; early stopping ends sooner where less will do.
@@ -74,6 +55,8 @@ class TrainingConfig:
     clip_norm: float = 1.0
     # Scores on a few validation speakers jump; one bad epoch should not end a run.
     patience: int | None = 4
+    # Records from before there was a choice are of "all"; SimCLR and BYOL let weights alone decay.
+    decay: str = field(default="all", metadata={"switch": True})
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -81,71 +64,23 @@ class TrainingConfig:
         Raises:
             ValueError: a value is out of range; the message names it.
         """
-        for name in ("epochs", "batch_size", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value!r}")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup must lie in [0, 1), not {self.warmup!r}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay must be at least 0, not {self.weight_decay!r}")
-        if not self.clip_norm > 0:
-            raise ValueError(f"clip_norm must be above 0, not {self.clip_norm!r}")
+        require("1..", epochs=self.epochs, batch_size=self.batch_size)
+        require("1.. or None", patience=self.patience)
+        require("[0, 1)", warmup=self.warmup)
+        require("[0, inf)", weight_decay=self.weight_decay)
+        require("(0, inf]", clip_norm=self.clip_norm)
+        require(("all", "weights"), decay=self.decay)
 
+    @classmethod
+    def for_steps(cls, steps: int, epoch: int, batch_size: int) -> TrainingConfig:
+        """As many whole epochs as have at least so many steps, without early stopping.
 
-def make_fabric(
-    device: str = "auto",
-    precision: str = "auto",
-    devices: int = 1,
-    log_folder: Path | None = None,
-) -> Fabric:
-    """Choose where and how exactly to compute.
-
-    Args:
-        device: ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``: a CUDA GPU if there is one.
-        precision: one of :data:`PRECISIONS`, or ``"auto"``: bf16 on a GPU that has it, otherwise
-            float32. float64 costs about twice the time of float32 on a CPU; its results agree to
-            many more digits between machines.
-        devices: processes, one a device; with more than one call ``fabric.launch()`` first.
-        log_folder: where to write ``csv/metrics.csv`` and TensorBoard's events (in
-            ``tensorboard/``); None: nowhere.
-
-    Raises:
-        ValueError: the precision is unknown.
-    """
-    if precision not in ("auto", *PRECISIONS):
-        raise ValueError(f"precision must be 'auto' or one of {PRECISIONS}, not {precision!r}")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if precision == "auto":
-        half = device == "cuda" and torch.cuda.is_bf16_supported()
-        precision = "bf16-mixed" if half else "32-true"
-    loggers: list[Logger] = []
-    if log_folder is not None:
-        loggers.append(CSVLogger(log_folder, name="", version="csv", flush_logs_every_n_steps=1))
-        loggers.append(TensorBoardLogger(log_folder, name="", version="tensorboard"))
-    return Fabric(
-        accelerator=device,
-        devices=devices,
-        precision=precision,  # type: ignore[arg-type]  # one of the literals, checked above
-        loggers=loggers,
-    )
-
-
-@contextmanager
-def one_thread(fabric: Fabric) -> Iterator[None]:
-    """Compute with one thread on a CPU, so that a method's weights are the same wherever it runs.
-
-    PyTorch sums the gradients of a layer normalisation's weights thread by thread. The last digit
-    depends on their number, and hundreds of steps make a large difference of a small one.
-    """
-    threads = torch.get_num_threads()
-    if fabric.device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+        Args:
+            steps: optimizer steps wanted.
+            epoch: steps an epoch has.
+            batch_size: clips a step.
+        """
+        return cls(epochs=-(-steps // epoch), batch_size=batch_size, patience=None)
 
 
 def warmup_cosine(step: int, total: int, warmup: float) -> float:
@@ -170,23 +105,20 @@ def warmup_cosine(step: int, total: int, warmup: float) -> float:
 def fit(
     recipe: Recipe,
     loader: Resumable,
-    config: TrainingConfig | None = None,
+    training: TrainingConfig | None = None,
     *,
     generator: torch.Generator,
     score: Callable[[], float] | None = None,
     monitor: Callable[[], Mapping[str, float]] | None = None,
-    fabric: Fabric | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> History:
     """Train a recipe in place, and keep the weights of its best epoch.
 
     Args:
         recipe: the method, with its networks.
-        loader: its batches; under several processes each loads its own share.
-        config: how long and how carefully; None takes the defaults. ``batch_size`` is the loader's
-            affair.
+        loader: its batches.
+        training: how long and how carefully; None takes the defaults. ``batch_size`` is the
+            loader's affair.
         generator: one number is drawn from it, the seed of the run; torch's own generators are
             left as they were.
         score: judges the model on *validation* speakers after each epoch, larger is better; never
@@ -195,10 +127,7 @@ def fit(
         monitor: measures what the history shall hold of each epoch besides, by name; nothing is
             decided by it. It is called where ``score`` is, and draws nothing from torch's own
             generators.
-        fabric: device, precision, loggers; None: :func:`make_fabric`.
-        checkpoint: file that is rewritten after each epoch; None: none.
-        resume: go on from ``checkpoint``, if it exists.
-        progress: show a bar on stderr.
+        execution: device and precision, checkpoint, bar; None takes the defaults.
 
     Returns:
         The history; the recipe is left in evaluation mode, on the device.
@@ -207,32 +136,36 @@ def fit(
         TrainingError: there is no batch, or a loss, gradient or score is not a finite number.
         CheckpointError: the checkpoint is damaged, or comes from a run with other settings.
     """
-    config, fabric = config or TrainingConfig(), fabric or make_fabric()
+    training, execution = training or TrainingConfig(), execution or Execution()
+    fabric, checkpoint = execution.fabric, execution.checkpoint
     steps = len(loader)
     if steps == 0:
         raise TrainingError("there is nothing to train on: the loader has no batch")
-    total = config.epochs * steps
-    adam = AdamW(recipe.parameter_groups(), weight_decay=config.weight_decay)
-    schedule = LambdaLR(adam, lambda step: warmup_cosine(step, total, config.warmup))
+    total = training.epochs * steps
+    groups = recipe.parameter_groups()
+    if training.decay == "weights":
+        groups = exempt_from_decay(groups)
+    adam = AdamW(groups, weight_decay=training.weight_decay)
+    schedule = LambdaLR(adam, lambda step: warmup_cosine(step, total, training.warmup))
     model, optimizer = fabric.setup(recipe, adam)
 
     run = RunState(
         parts={"recipe": recipe, "optimizer": adam, "schedule": schedule, "loader": loader},
         model=recipe,
-        settings={**asdict(config), "steps an epoch": steps},
+        settings={**asdict(training), "steps an epoch": steps},
         seed=draw_seed(generator),
     )
-    if resume and checkpoint is not None and checkpoint.exists():
+    if execution.resume and checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
-        for row in run.history.rows:  # a log begins anew; give it what happened before
-            fabric.log_dict(row, step=int(row["epoch"]))
 
-    hidden = not (progress and fabric.is_global_zero)
-    bar = tqdm(total=total, initial=run.epoch * steps, unit="step", file=sys.stderr, disable=hidden)
+    bar = tqdm(
+        total=total, initial=run.epoch * steps, unit="step", file=sys.stderr,
+        disable=not execution.progress,
+    )  # fmt: skip
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     with bar, torch.random.fork_rng(cuda):
-        while run.epoch < config.epochs and not run.history.stopped_early:
-            seed = derive_seed(run.seed, run.epoch, fabric.global_rank)
+        while run.epoch < training.epochs and not run.history.stopped_early:
+            seed = derive_seed(run.seed, run.epoch)
             torch.manual_seed(seed)  # dropout reads torch's own generator
             random = torch.Generator().manual_seed(seed)
             loader.set_epoch(run.epoch)
@@ -245,7 +178,7 @@ def fit(
                 losses = model(fabric.to_device(batch), step)
                 fabric.backward(losses["loss"])
                 norm = fabric.clip_gradients(
-                    model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False
+                    model, optimizer, max_norm=training.clip_norm, error_if_nonfinite=False
                 )
                 recorded.append({name: loss.detach() for name, loss in losses.items()})
                 where = f"epoch {run.epoch + 1}, step {index + 1} of {steps}"
@@ -258,26 +191,20 @@ def fit(
                 bar.update()
 
             for name in recorded[0]:
-                mean = torch.stack([losses[name] for losses in recorded]).double().mean()
-                row[name] = float(cast(Tensor, fabric.all_reduce(mean)))
+                row[name] = float(torch.stack([part[name] for part in recorded]).double().mean())
             recipe.eval()
             if score is not None:
-                # All processes have to stop at the same epoch: the first one's score counts.
-                row["score"] = fabric.broadcast(float(score()))
+                row["score"] = float(score())
                 _check_finite({"validation score": torch.tensor(row["score"])}, where)
             bar.set_postfix({name: f"{value:.3g}" for name, value in row.items()})
             if monitor is not None:
                 row = {**monitor(), **row}  # what the loop itself measures has the last word
-            run.finish_epoch(row, config.patience)
-            fabric.log_dict(row, step=run.epoch)
-            if checkpoint is not None and fabric.is_global_zero:
+            run.finish_epoch(row, training.patience)
+            if checkpoint is not None:
                 run.save(checkpoint)
-            fabric.barrier()
 
     run.restore_best()
     recipe.eval()
-    for logger in fabric.loggers:
-        logger.finalize("success")
     return run.history
 
 

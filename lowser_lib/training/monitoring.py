@@ -8,7 +8,7 @@ taken is the caller's affair (:func:`lowser_lib.evaluation.collapse_figures`); h
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lowser_lib.augment import Compose
 from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.sampling import ClipDataset, Clips
-from lowser_lib.sampling.augmented import WaveformDataset, batch_log_mel
+from lowser_lib.sampling.augmented import batch_log_mel
 from lowser_lib.training.prediction import embed
 from lowser_lib.views.mel import log_mel
 
@@ -73,13 +73,24 @@ def watch(
     return look
 
 
-def spectrograms(clips: WaveformDataset, n_mels: int = 80) -> ClipDataset:
-    """The same clips and labels, as spectrograms."""
-    return ClipDataset([log_mel(sound, n_mels) for sound in clips.waveforms], clips.labels)
+def spectrograms(
+    clips: Clips, n_mels: int = 80, chosen: Sequence[int] | None = None
+) -> ClipDataset:
+    """The same clips and labels, or some of them, as spectrograms.
+
+    Args:
+        clips: waveforms; or spectrograms, which stay as they are.
+        n_mels: mel bands of the spectrograms made from waveforms.
+        chosen: indices of clips; None: all.
+    """
+    indices = list(range(len(clips)) if chosen is None else chosen)
+    samples = [clips[index][0] for index in indices]
+    mels = [sample if sample.ndim == 2 else log_mel(sample, n_mels) for sample in samples]
+    return ClipDataset(mels, clips.labels[indices])
 
 
 def two_views(
-    clips: WaveformDataset, augment: Compose, generator: torch.Generator, n_mels: int = 80
+    clips: Clips, augment: Compose, generator: torch.Generator, n_mels: int = 80
 ) -> ClipDataset:
     """Two augmented views of some clips, taken evenly from first to last: positives of each other.
 
@@ -103,17 +114,17 @@ def two_views(
     return ClipDataset(mels, chosen * 2)
 
 
-def groups_of(clips: WaveformDataset) -> WaveformDataset:
+def groups_of(speakers: Tensor) -> list[int]:
     """A few clips of each of a few speakers, taken evenly from the first speaker to the last.
 
     Args:
-        clips: their labels are speakers.
+        speakers: ``(N,)`` whole numbers.
 
     Returns:
-        At most :data:`WATCHED` clips, at most :data:`EACH` of a speaker.
+        Indices of at most :data:`WATCHED` clips, at most :data:`EACH` of a speaker.
     """
-    speakers = clips.labels.unique()
-    wanted = min(WATCHED // EACH, len(speakers))
-    chosen = speakers[torch.linspace(0, len(speakers) - 1, wanted).round().long()]
-    taken = torch.cat([(clips.labels == one).nonzero()[:EACH, 0] for one in chosen])
-    return WaveformDataset([clips.waveforms[index] for index in taken], clips.labels[taken])
+    names = speakers.unique()
+    wanted = min(WATCHED // EACH, len(names))
+    chosen = names[torch.linspace(0, len(names) - 1, wanted).round().long()]
+    groups = [(speakers == name).nonzero()[:EACH, 0] for name in chosen]
+    return torch.cat(groups).tolist()

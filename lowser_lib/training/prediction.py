@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from lowser_lib.encoders.protocol import Classifier, Encoder
+from lowser_lib.encoders.view_encoders import ViewEncoders
 from lowser_lib.errors import TrainingError
 from lowser_lib.sampling import Batch, Clips
+from lowser_lib.sampling.multiview import MultiViewDataset
+
+#: Judges predictions: ``metric(true, predicted)`` on class numbers ``(N,)``, larger is better.
+Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 def predict(
@@ -38,6 +44,22 @@ def predict(
     return logits.double().softmax(dim=-1).numpy()
 
 
+def validation_score(
+    metric: Metric, model: Classifier, clips: Clips | None, fabric: Fabric
+) -> Callable[[], float] | None:
+    """What :func:`lowser_lib.training.fit` asks after each epoch: how good the likeliest class is.
+
+    Args:
+        metric: judges.
+        model: the classifier, while it is trained.
+        clips: labelled clips of validation speakers; None: there are none, and nothing to ask.
+        fabric: applies its precision.
+    """
+    if clips is None:
+        return None
+    return lambda: metric(clips.labels.numpy(), predict(model, clips, fabric=fabric).argmax(axis=1))
+
+
 def embed(
     encoder: Encoder, dataset: Clips, batch_size: int = 64, fabric: Fabric | None = None
 ) -> Tensor:
@@ -47,7 +69,7 @@ def embed(
         encoder: anything with ``embed(mel, lengths)``; a :class:`torch.nn.Module`.
         dataset: the clips; labels are not read.
         batch_size: clips a batch.
-        fabric: as in :func:`predict`.
+        fabric: applies its precision; None takes that of the weights.
 
     Returns:
         ``(N, D)`` on the CPU, in the encoder's precision.
@@ -67,7 +89,7 @@ def classify(model: Classifier, embeddings: Tensor, fabric: Fabric | None = None
     Args:
         model: the classifier, on any device; its mode and weights stay as they are.
         embeddings: ``(N, D)``, as :func:`embed` gives them; perhaps matched to another corpus's.
-        fabric: as in :func:`predict`.
+        fabric: applies its precision; None takes that of the weights.
 
     Returns:
         float64 ``(N, n_classes)``; each row sums to 1.
@@ -79,6 +101,30 @@ def classify(model: Classifier, embeddings: Tensor, fabric: Fabric | None = None
         logits = model.head(embeddings.to(weight.device, weight.dtype)).cpu()
     model.train(was_training)
     return np.asarray(logits.double().softmax(dim=-1).numpy())
+
+
+def embed_views(
+    encoders: ViewEncoders,
+    clips: MultiViewDataset,
+    batch_size: int = 64,
+    fabric: Fabric | None = None,
+) -> dict[str, Tensor]:
+    """Embeddings of every clip through every encoder, for PWCCA or a picture.
+
+    Args:
+        encoders: on any device; mode and weights stay as they are.
+        clips: with their views at least.
+        batch_size: clips a batch.
+        fabric: applies its precision; None takes that of the weights.
+
+    Returns:
+        By view, ``(N, dimension)`` on the CPU, in the order of the data set.
+
+    Raises:
+        TrainingError: the data set is empty.
+    """
+    parts = answers_by_batch(encoders, clips.of_views(encoders), batch_size, fabric)
+    return {name: torch.cat([part[name] for part in parts]) for name in encoders}
 
 
 def match_embeddings(embeddings: Tensor, reference: Tensor) -> Tensor:
@@ -102,14 +148,15 @@ def match_embeddings(embeddings: Tensor, reference: Tensor) -> Tensor:
     """
     both = (embeddings, reference)
     if (
-        any(one.ndim != 2 or not len(one) for one in both)
+        any(points.ndim != 2 or not len(points) for points in both)
         or embeddings.shape[1] != reference.shape[1]
     ):
-        shapes = " and ".join(str(tuple(one.shape)) for one in both)
+        shapes = " and ".join(str(tuple(points.shape)) for points in both)
         raise ValueError(f"embeddings and reference must be (N, D) and (M, D), not {shapes}")
-    means = [one.mean(dim=0) for one in both]
-    own, wanted = (one.std(dim=0, correction=0) for one in both)
-    scale = torch.where(own > 0, wanted / own.clamp(min=torch.finfo(own.dtype).tiny), 0.0)
+    means = [points.mean(dim=0) for points in both]
+    spread, wanted = (points.std(dim=0, correction=0) for points in both)
+    tiny = torch.finfo(spread.dtype).tiny
+    scale = torch.where(spread > 0, wanted / spread.clamp(min=tiny), 0.0)
     return means[1] + (embeddings - means[0]) * scale
 
 
@@ -136,3 +183,34 @@ def _map_clips(
             outputs.append(compute(Batch(inputs, lengths, batch.labels)).cpu())
     module.train(was_training)
     return torch.cat(outputs)[torch.argsort(order)]
+
+
+def answers_by_batch(
+    module: nn.Module, clips: MultiViewDataset, batch_size: int, fabric: Fabric | None
+) -> list[Any]:
+    """What a module answers to each batch of views, on the CPU, in order, without gradients.
+
+    Args:
+        module: takes a :class:`~lowser_lib.sampling.multiview.MultiViewBatch`; mode and weights
+            stay as they are.
+        clips: with the views that it takes.
+        batch_size: clips a batch.
+        fabric: applies its precision; None takes that of the weights.
+
+    Raises:
+        TrainingError: the data set is empty.
+    """
+    if not len(clips):
+        raise TrainingError("the data set has no clip: there is nothing to ask about")
+    weight = next(module.parameters())
+    was_training = module.training
+    module.eval()
+    answers = []
+    with torch.no_grad(), fabric.autocast() if fabric is not None else nullcontext():
+        for start in range(0, len(clips), batch_size):
+            stop = min(start + batch_size, len(clips))
+            batch = clips.collate([clips[index] for index in range(start, stop)])
+            views = {n: view.to(weight.device, weight.dtype) for n, view in batch.views.items()}
+            answers.append(move_data_to_device(module(batch._replace(views=views)), "cpu"))
+    module.train(was_training)
+    return answers

@@ -19,8 +19,8 @@ class Step(NamedTuple):
     Attributes:
         number: optimizer steps taken before this one, from 0.
         total: optimizer steps of the whole run, if it is not stopped early.
-        generator: source of randomness on the CPU, seeded anew for each epoch (and process), so
-            that a resumed run draws the same numbers.
+        generator: source of randomness on the CPU, seeded anew for each epoch, so that a
+            resumed run draws the same numbers.
     """
 
     number: int
@@ -60,3 +60,31 @@ class Recipe(nn.Module, ABC):
 
     def after_step(self, step: Step) -> None:
         """Do what follows an optimizer step, such as moving a target network; here: nothing."""
+
+
+def parameter_groups(*parts: tuple[Any, float]) -> list[dict[str, Any]]:
+    """Groups for the optimizer, one a part that has something to train.
+
+    Args:
+        *parts: a network (anything with ``parameters()``), and its peak learning rate.
+    """
+    groups = (
+        {"params": [p for p in network.parameters() if p.requires_grad], "lr": rate}
+        for network, rate in parts
+    )
+    return [group for group in groups if group["params"]]
+
+
+def exempt_from_decay(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same groups, with biases and the gains of normalisations in groups that do not decay.
+
+    Pulled towards zero, a bias or a gain loses its meaning and nothing is regularised; SimCLR and
+    BYOL leave them out. They are told by their number of axes, at most one.
+    """
+    parted = []
+    for group in groups:
+        for axes, decay in ((True, {}), (False, {"weight_decay": 0.0})):
+            chosen = [p for p in group["params"] if (p.ndim > 1) == axes]
+            if chosen:
+                parted.append({**group, "params": chosen, **decay})
+    return parted

@@ -142,7 +142,7 @@ def test_the_adapted_encoder_stays_and_states_of_runs_go(done: Path, ground: Pat
     assert [file.name.split("-")[0] for file in kept] == ["encoder", "encoder"]
     encoder = WhisperEncoder.load(ground / "tiny.pt")
     _, notes = load_encoder(kept[0], encoder)
-    assert notes["batch"][:2] == [4, 2]
+    assert (notes["batch"]["speakers"], notes["batch"]["clips"]) == (4, 2)
 
 
 def test_workers_and_turns_give_the_same(done: Path, ground: Path) -> None:

@@ -81,13 +81,13 @@ def test_the_loss_is_the_weighted_mean_over_clips() -> None:
     model = EmotionClassifier(FakeEncoder(), n_classes=2, dropout=0, generator=generator())
     mel = torch.randn(8, 3, 4, generator=generator(1))
     lengths = torch.full((8,), 4)
-    recipe = Baseline(model, BaselineConfig(balance_groups="loss"), cell_weights=weights)
+    recipe = Baseline(model, BaselineConfig(balance_groups="loss"), weights=weights)
     loss = recipe(Batch(mel, lengths, cells.numbers), Step(0, 1, generator()))["loss"]
     each = F.cross_entropy(model(mel, lengths), LABELS.clamp(min=0), reduction="none")
     weight = torch.tensor([float(weights[n]) if n >= 0 else 0.0 for n in cells.numbers])
     expected = (weight * each).sum() / weight.sum()
     assert float(loss.detach()) == pytest.approx(float(expected.detach()))
-    with pytest.raises(ValueError, match="cell_weights must be given"):
+    with pytest.raises(ValueError, match="weights must be given"):
         Baseline(model, BaselineConfig(balance_groups="loss"))
 
 
@@ -119,8 +119,8 @@ def test_both_remedies_reach_the_training(head_epochs: int) -> None:
         model, _ = train_baseline(
             FakeEncoder(), data, metric=lambda true, found: float((true == found).mean()),
             generator=generator(), n_classes=2, groups=groups,
-            config=TrainingConfig(epochs=6, batch_size=16, patience=None),
-            baseline=BaselineConfig(hidden=16, dropout=0.0, learning_rate=2e-2,
+            training=TrainingConfig(epochs=6, batch_size=16, patience=None),
+            settings=BaselineConfig(hidden=16, dropout=0.0, learning_rate=2e-2,
                                     encoder_learning_rate=1e-3, head_epochs=head_epochs,
                                     balance_groups=balance),
         )  # fmt: skip
@@ -136,21 +136,21 @@ def test_augmented_clips_are_balanced_as_well() -> None:
     model, _ = train_baseline(
         FakeEncoder(), data, metric=lambda true, found: float((true == found).mean()),
         generator=generator(), n_classes=2, groups=groups,
-        config=TrainingConfig(epochs=1, batch_size=16, patience=None),
-        baseline=BaselineConfig(hidden=8, augmentations="time-mask", balance_groups="loss"),
+        training=TrainingConfig(epochs=1, batch_size=16, patience=None),
+        settings=BaselineConfig(hidden=8, augmentations="time-mask", balance_groups="loss"),
     )  # fmt: skip
     assert predict(model, data).shape == (192, 2)
 
 
 def test_settings_that_do_not_go_together_are_refused() -> None:
     data, groups = toy()
-    with pytest.raises(ValueError, match="balance_groups must be one of none, loss, sampling"):
+    with pytest.raises(ValueError, match="balance_groups must be one of 'none', 'loss', 'sa"):
         BaselineConfig(balance_groups="both")
     with pytest.raises(ValueError, match="balance_groups balances classes, too"):
         BaselineConfig(balance_groups="loss", balance_classes=True)
     with pytest.raises(ValueError, match="needs groups"):
         train_baseline(
             FakeEncoder(), data, metric=lambda true, found: 0.0, generator=generator(),
-            n_classes=2, baseline=BaselineConfig(balance_groups="sampling"),
+            n_classes=2, settings=BaselineConfig(balance_groups="sampling"),
         )  # fmt: skip
     del groups

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.checkpoints import EncoderDimensions
+from lowser_lib.methods.balancing import balanced_weights
 from lowser_lib.methods.baseline import (
     Baseline,
     BaselineConfig,
     EmotionClassifier,
     Precomputed,
-    balanced_weights,
 )
 from lowser_lib.sampling import UNLABELLED, Batch
 from lowser_lib.training import Step
@@ -92,7 +92,7 @@ def test_class_weights_enter_the_loss() -> None:
     model = EmotionClassifier(FakeEncoder(), dropout=0.0, generator=generator())
     clips = batch([0, 1, 1, 1])
     weights = torch.tensor([3.0, 1.0, 0.0, 0.0])
-    loss = Baseline(model, class_weights=weights)(clips, first_step())["loss"]
+    loss = Baseline(model, weights=weights)(clips, first_step())["loss"]
     each = F.cross_entropy(model(clips.inputs, clips.lengths), clips.labels, reduction="none")
     torch.testing.assert_close(loss, (3 * each[0] + each[1:].sum()) / 6)
 
@@ -197,8 +197,8 @@ def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str
 
 
 def test_class_weights_of_wrong_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"class_weights must have shape \(4,\), not \(3,\)"):
-        Baseline(EmotionClassifier(FakeEncoder()), class_weights=torch.ones(3))
+    with pytest.raises(ValueError, match=r"weights must have shape \(4,\) or more, not \(3,\)"):
+        Baseline(EmotionClassifier(FakeEncoder()), weights=torch.ones(3))
 
 
 def test_progress_runs_from_0_to_1() -> None:

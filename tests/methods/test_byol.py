@@ -161,7 +161,7 @@ def test_the_target_moves_as_lightlys() -> None:
         utils = pytest.importorskip("lightly.models.utils")
     ours, theirs = moved(make().double()), moved(make().double())
     for number in range(3):
-        tau = ours.config.tau_at(step(number).progress)
+        tau = ours.settings.tau_at(step(number).progress)
         moved(ours, number).after_step(step(number))
         moved(theirs, number)
         utils.update_momentum(theirs.model.encoder, theirs.target_encoder, tau)

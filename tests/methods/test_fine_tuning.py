@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ from lowser_lib.methods.pairwise import (
     pretrain,
 )
 from lowser_lib.sampling.multiview import MultiViewDataset
-from lowser_lib.training import make_fabric
+from lowser_lib.training import Execution, make_fabric
 
 SIZES = EncodersConfig(dimension=16, channels=8)
 PRE = PairwiseConfig(steps=6, batch_size=8)
@@ -65,8 +64,8 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
 
 def test_pretraining_repeats_and_leaves_labels_alone() -> None:
     clips = speech()
-    first = pretrain(clips, generator=generator(), encoders=SIZES, config=PRE)
-    again = pretrain(clips.unlabelled(), generator=generator(), encoders=SIZES, config=PRE)
+    first = pretrain(clips, generator=generator(), encoders=SIZES, settings=PRE)
+    again = pretrain(clips.unlabelled(), generator=generator(), encoders=SIZES, settings=PRE)
     assert first.history == again.history
     for name, value in first.encoders.state_dict().items():
         torch.testing.assert_close(again.encoders.state_dict()[name], value, rtol=0, atol=0)
@@ -78,7 +77,7 @@ def test_pretraining_starts_from_encoders_and_leaves_them_as_they_are() -> None:
     clips = speech()
     start = ViewEncoders.for_clips(clips, SIZES, generator=generator())
     before = {name: value.clone() for name, value in start.state_dict().items()}
-    found = pretrain(clips, generator=generator(), encoders=start, config=PRE).encoders
+    found = pretrain(clips, generator=generator(), encoders=start, settings=PRE).encoders
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
     assert not torch.equal(next(found.parameters()), next(start.parameters()))
 
@@ -88,8 +87,8 @@ def test_a_monitor_sees_each_view_alone_and_all_together() -> None:
         return {"points": len(points), "clips": len(labels.unique()), "width": points.shape[1]}
 
     clips = speech()
-    plain = pretrain(clips, generator=generator(), encoders=SIZES, config=PRE)
-    watched = pretrain(clips, generator=generator(), encoders=SIZES, config=PRE, monitor=count)
+    plain = pretrain(clips, generator=generator(), encoders=SIZES, settings=PRE)
+    watched = pretrain(clips, generator=generator(), encoders=SIZES, settings=PRE, monitor=count)
     last = watched.history.rows[-1]
     for name in clips.views:
         assert last[f"{name}_embedding_points"] == last[f"{name}_embedding_clips"] == len(clips)
@@ -119,9 +118,10 @@ def test_collapsed_projections_of_one_view_are_found() -> None:
 def test_a_stopped_run_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(**options: Any) -> ViewEncoders:
+    def run(path: Path | None = None, resume: bool = False) -> ViewEncoders:
+        execution = Execution(checkpoint=path, resume=resume)
         return pretrain(
-            speech(), generator=generator(), encoders=SIZES, config=PRE, **options
+            speech(), generator=generator(), encoders=SIZES, settings=PRE, execution=execution
         ).encoders
 
     whole = run()
@@ -137,8 +137,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(RunState, "save", stop)
         with pytest.raises(KeyboardInterrupt):
-            run(checkpoint=tmp_path / "state.pt")
-    resumed = run(checkpoint=tmp_path / "state.pt", resume=True)
+            run(tmp_path / "state.pt")
+    resumed = run(tmp_path / "state.pt", resume=True)
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
 
@@ -149,7 +149,7 @@ def test_fine_tuning_learns_and_leaves_the_encoders_as_they_are(views: list[str]
     start = ViewEncoders.for_clips(clips, SIZES, generator=generator())
     before = {name: value.clone() for name, value in start.state_dict().items()}
     config = FineTuneConfig(steps=25, batch_size=16, learning_rate=0.01, encoder_learning_rate=0.01)
-    model, history = fine_tune(start, clips, generator=generator(), views=views, config=config)
+    model, history = fine_tune(start, clips, generator=generator(), views=views, settings=config)
     assert list(model.encoders) == (views or ["mel", "egemaps"])
     assert history["loss"][-1] < history["loss"][0]
     probabilities = predict_views(model, speech(seed=2))
@@ -157,7 +157,7 @@ def test_fine_tuning_learns_and_leaves_the_encoders_as_they_are(views: list[str]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert accuracy(speech().labels.numpy(), probabilities.argmax(axis=1)) > 0.7
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
-    again = fine_tune(start, clips, generator=generator(), views=views, config=config).model
+    again = fine_tune(start, clips, generator=generator(), views=views, settings=config).model
     np.testing.assert_array_equal(predict_views(again, speech(seed=2)), probabilities)
 
 
@@ -202,7 +202,7 @@ def test_validation_chooses_the_epoch() -> None:
     clips, judges = speech(), speech(seed=3)
     start = ViewEncoders.for_clips(clips, SIZES, generator=generator())
     model, history = fine_tune(
-        start, clips, generator=generator(), validation=judges, metric=accuracy, config=TUNE
+        start, clips, generator=generator(), validation=judges, metric=accuracy, settings=TUNE
     )
     assert history.best_epoch is not None
     found = accuracy(judges.labels.numpy(), predict_views(model, judges).argmax(axis=1))

@@ -76,7 +76,7 @@ def test_augmentation_is_the_preset_with_or_without_mixup() -> None:
         ({"temperature": float("nan")}, "temperature must be above 0, not nan"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0"),
         ({"encoder_learning_rate": 0.0}, "encoder_learning_rate must be above 0"),
-        ({"other_positives": "drop"}, "'exclude' or 'include', not 'drop'"),
+        ({"other_positives": "drop"}, "'exclude', 'include', not 'drop'"),
         ({"augmentations": "echo"}, "unknown augmentation 'echo'"),
         ({"seconds": 0.1}, "seconds must be at least 0.5, not 0.1"),
         ({"strength": 1.5}, "strength must lie in 0..1, not 1.5"),
@@ -92,23 +92,21 @@ def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str
 
 
 @pytest.mark.parametrize(
-    ("counts", "processes", "expected"),
+    ("counts", "expected"),
     [
-        ([4] * 16, 1, (16, 4)),
-        ([17] * 40, 1, (16, 4)),
-        ([19] * 10, 1, (10, 4)),  # too few speakers
-        ([3] * 30, 1, (16, 3)),  # too few clips
-        ([4] * 3 + [3] * 30, 1, (16, 3)),  # 48 clips are more than 12
-        ([4] * 12 + [3] * 4, 1, (12, 4)),  # as many clips: 4 of a speaker win
-        ([2, 2, 1, 1], 1, (2, 2)),
-        ([4] * 11, 2, (10, 4)),  # each process takes whole speakers
-        ([4] * 11, 4, (8, 4)),
+        ([4] * 16, (16, 4)),
+        ([17] * 40, (16, 4)),
+        ([19] * 10, (10, 4)),  # too few speakers
+        ([3] * 30, (16, 3)),  # too few clips
+        ([4] * 3 + [3] * 30, (16, 3)),  # 48 clips are more than 12
+        ([4] * 12 + [3] * 4, (12, 4)),  # as many clips: 4 of a speaker win
+        ([2, 2, 1, 1], (2, 2)),
     ],
 )
 def test_batches_are_as_large_as_the_corpus_allows(
-    counts: list[int], processes: int, expected: tuple[int, int]
+    counts: list[int], expected: tuple[int, int]
 ) -> None:
-    assert batch_shape(clips_of(*counts), CONFIG, processes)[:2] == expected
+    assert batch_shape(clips_of(*counts), CONFIG)[:2] == expected
 
 
 def test_a_smaller_batch_is_said_plainly() -> None:
@@ -160,7 +158,7 @@ def test_loss_is_nt_xent_of_projected_embeddings() -> None:
     torch.testing.assert_close(losses["loss"], expected)
 
     other = SpeakerContrastiveConfig(temperature=0.5, other_positives="include")
-    recipe.config = other
+    recipe.settings = other
     expected = nt_xent(projected, clips.labels, 0.5, "include")
     torch.testing.assert_close(recipe(clips, Step(0, 10, generator()))["loss"], expected)
 
@@ -228,24 +226,21 @@ def genders_of(speakers: np.ndarray, women: int, unknown: int = 0) -> np.ndarray
 
 
 @pytest.mark.parametrize(
-    ("women", "men", "clips", "processes", "expected"),
+    ("women", "men", "clips", "expected"),
     [
-        (11, 27, 9, 1, (16, 4)),
-        (5, 30, 9, 1, (10, 4)),  # women are too few for eight
-        (5, 30, 9, 4, (8, 4)),  # two each for four processes
-        (3, 30, 3, 1, (6, 3)),
+        (11, 27, 9, (16, 4)),
+        (5, 30, 9, (10, 4)),  # women are too few for eight
+        (3, 30, 3, (6, 3)),
     ],
 )
 def test_balanced_batches_are_as_large_as_the_smaller_gender_allows(
-    women: int, men: int, clips: int, processes: int, expected: tuple[int, int]
+    women: int, men: int, clips: int, expected: tuple[int, int]
 ) -> None:
     speakers = clips_of(*[clips] * (women + men))
     genders = genders_of(speakers, women)
-    assert batch_shape(speakers, BALANCED, processes, genders)[:2] == expected
+    assert batch_shape(speakers, BALANCED, genders)[:2] == expected
     # The switch alone does it: genders that are not asked for are not looked at.
-    assert batch_shape(speakers, CONFIG, processes, genders) == batch_shape(
-        speakers, CONFIG, processes
-    )
+    assert batch_shape(speakers, CONFIG, genders) == batch_shape(speakers, CONFIG)
 
 
 def test_balanced_batches_hold_as_many_women_as_men() -> None:

@@ -44,7 +44,7 @@ def accuracy(truth: np.ndarray, found: np.ndarray) -> float:
 def train(contrast: ContrastConfig) -> tuple[EmotionClassifier, History]:
     return train_text_invariant(
         start(), clips(), TEXTS, metric=accuracy, generator=torch.Generator().manual_seed(0),
-        contrast=contrast, baseline=BASELINE, config=CONFIG,
+        settings=contrast, baseline=BASELINE, training=CONFIG,
     )  # fmt: skip
 
 

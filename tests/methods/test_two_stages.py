@@ -18,17 +18,17 @@ from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.encoders.saving import fingerprint, load_encoder
 from lowser_lib.errors import CheckpointError, TrainingError
 from lowser_lib.evaluation.probing import speaker_identifiability
-from lowser_lib.methods import speaker_contrastive
+from lowser_lib.methods import speaker_contrastive, two_stages
 from lowser_lib.methods.baseline import BaselineConfig, train_baseline
 from lowser_lib.methods.speaker_contrastive import (
-    Adapted,
     SpeakerContrastiveConfig,
     adapt_to_speakers,
     train_speaker_contrastive,
 )
+from lowser_lib.methods.two_stages import Adapted, TwoStages
 from lowser_lib.sampling import ClipDataset
 from lowser_lib.sampling.augmented import WaveformDataset
-from lowser_lib.training import TrainingConfig, embed, make_fabric, predict
+from lowser_lib.training import Execution, TrainingConfig, embed, make_fabric, predict
 from lowser_lib.views.mel import log_mel
 
 #: Tiny products are slower on many threads than on one.
@@ -99,8 +99,8 @@ def assert_same(first: WhisperEncoder, second: WhisperEncoder) -> None:
 
 def adapt(config: SpeakerContrastiveConfig = SMALL, seed: int = 0, **options: Any) -> Adapted:
     return adapt_to_speakers(
-        start(), toy_speech(), generator=generator(seed), contrastive=config,
-        fabric=make_fabric("cpu", "32-true"), **options,
+        start(), toy_speech(), generator=generator(seed), settings=config,
+        execution=Execution(make_fabric("cpu", "32-true"), **options),
     )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_speakers_are_told_apart_better_and_the_loss_falls() -> None:
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     identified = adapted.history["identified"]
     assert np.mean(identified[-5:]) > np.mean(identified[:5])
-    assert adapted.batch[:2] == (8, 4)
+    assert (adapted.batch["speakers"], adapted.batch["clips"]) == (8, 4)
 
 
 def test_what_is_frozen_stays_and_the_projection_is_dropped() -> None:
@@ -203,23 +203,25 @@ def test_speech_that_cannot_be_contrasted_is_refused(clips: list[int], message: 
 def test_a_corpus_that_is_too_small_is_warned_of() -> None:
     with pytest.warns(UserWarning, match="8 speakers × 4 clips instead of 16 × 4"):
         adapted = adapt(SpeakerContrastiveConfig(steps=1))
-    assert adapted.batch.missing
+    assert adapted.batch["missing"]
 
 
 # --- both --------------------------------------------------------------------------------------
 
 SETTINGS: dict[str, Any] = {
     "metric": lambda true, found: float((true == found).mean()),
-    "baseline": BaselineConfig(hidden=8, encoder_learning_rate=1e-3, head_epochs=2),
-    "config": TrainingConfig(epochs=2, batch_size=8),
+    "training": TrainingConfig(epochs=2, batch_size=8),
 }
+BASELINE = BaselineConfig(hidden=8, encoder_learning_rate=1e-3, head_epochs=2)
 
 
-def both(folder: Path, seed: int = 3, **changes: Any) -> speaker_contrastive.TwoStages:
-    settings = {**SETTINGS, "contrastive": SMALL, **changes}
+def both(folder: Path, seed: int = 3, resume: bool = False, **changes: Any) -> TwoStages:
+    settings = {
+        **SETTINGS, "baseline": BASELINE, "settings": SMALL, "unlabelled": toy_speech(), **changes
+    }  # fmt: skip
     return train_speaker_contrastive(
-        start(), toy_speech(), emotions(), emotions(6), seed=seed, folder=folder,
-        fabric=make_fabric("cpu", "32-true"), **settings,
+        start(), emotions(), validation=emotions(6), seed=seed, folder=folder,
+        execution=Execution(make_fabric("cpu", "32-true"), resume=resume), **settings,
     )  # fmt: skip
 
 
@@ -232,7 +234,7 @@ def test_the_second_stage_is_the_baseline_from_the_file_between(tmp_path: Path) 
     # The seed's own stream: what the baseline draws, whatever came before.
     model, history = train_baseline(
         between, emotions(), emotions(6), generator=generator(3),
-        fabric=make_fabric("cpu", "32-true"), **SETTINGS,
+        execution=Execution(make_fabric("cpu", "32-true")), settings=BASELINE, **SETTINGS,
     )  # fmt: skip
     np.testing.assert_array_equal(predict(model, emotions(7)), predict(done.model, emotions(7)))
     assert history.rows == done.history.rows
@@ -252,7 +254,7 @@ def test_an_interruption_in_either_stage_does_not_show(
     np.testing.assert_array_equal(predict(resumed.model, emotions(7)), whole)
 
     with monkeypatch.context() as patch:
-        patch.setattr(speaker_contrastive, "train_baseline", lambda *args, **options: 1 / 0)
+        patch.setattr(two_stages, "train_baseline", lambda *args, **options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             both(tmp_path / "second")
     monkeypatch.setattr(speaker_contrastive, "adapt_to_speakers", lambda *args, **options: 1 / 0)
@@ -265,7 +267,7 @@ def test_files_of_other_settings_are_not_mistaken(tmp_path: Path) -> None:
     both(tmp_path)
     both(tmp_path, seed=4, resume=True)
     other = SpeakerContrastiveConfig(**{**vars(SMALL), "temperature": 0.5})
-    both(tmp_path, contrastive=other, resume=True)
+    both(tmp_path, settings=other, resume=True)
     assert len(list(tmp_path.glob("encoder-*.pt"))) == 3
     # Other settings of the second stage share the first's encoder.
     rates = BaselineConfig(hidden=8, encoder_learning_rate=1e-4)
@@ -275,7 +277,7 @@ def test_files_of_other_settings_are_not_mistaken(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_between_is_refused(tmp_path: Path) -> None:
-    quick: dict[str, Any] = {"contrastive": SpeakerContrastiveConfig(8, 2, projection=4, steps=1)}
+    quick: dict[str, Any] = {"settings": SpeakerContrastiveConfig(8, 2, projection=4, steps=1)}
     both(tmp_path, **quick)
     (file,) = tmp_path.glob("encoder-*.pt")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -303,15 +305,15 @@ def test_switches_for_groups_reach_their_stages_and_the_files_names(tmp_path: Pa
     genders = np.where(women, "female", "male")
     groups = ["female", "male"] * (len(emotions()) // 2)
     plain = both(tmp_path)
-    assert plain.adapted.batch.speakers == 8
+    assert plain.adapted.batch["speakers"] == 8
     given = both(tmp_path, genders=genders, groups=groups, resume=True)  # not looked at
     assert given.history.rows == plain.history.rows
     assert len(list(tmp_path.glob("encoder-*.pt"))) == 1
     balanced = replace(SMALL, balance_genders=True)
     with pytest.warns(UserWarning, match="6 speakers × 2 clips instead of 8 × 2"):
-        other = both(tmp_path, contrastive=balanced, genders=genders)
-    assert other.adapted.batch.speakers == 6
+        other = both(tmp_path, settings=balanced, genders=genders)
+    assert other.adapted.batch["speakers"] == 6
     assert len(list(tmp_path.glob("encoder-*.pt"))) == 2
-    baseline = replace(SETTINGS["baseline"], balance_groups="sampling")
+    baseline = replace(BASELINE, balance_groups="sampling")
     weighed = both(tmp_path, baseline=baseline, groups=groups)
     assert weighed.history.rows != plain.history.rows

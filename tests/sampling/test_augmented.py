@@ -81,18 +81,6 @@ def test_torchs_own_generator_is_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_processes_share_a_batch_and_draw_apart() -> None:
-    data = WaveformDataset([sounds().waveforms[0]] * 4, [0, 1, 2, 3])
-    parts = []
-    for rank in range(2):
-        random = generator()
-        sampler = LengthBucketSampler(data.lengths, 4, random, num_replicas=2, rank=rank)
-        one = AugmentedLoader(data, sampler, Compose([GaussianNoise()]), random)
-        parts += list(one)
-    assert sorted(torch.cat([part.labels for part in parts]).tolist()) == [0, 1, 2, 3]
-    assert not torch.equal(parts[0].inputs, parts[1].inputs)
-
-
 def test_spectrograms_may_be_augmented_too() -> None:
     mels = [torch.rand(80, 30, generator=generator(index)) for index in range(4)]
     data, random = ClipDataset(mels, [0, 0, 1, 1]), generator()

@@ -57,33 +57,6 @@ def test_every_clip_is_used_once_an_epoch_in_even_batches(
         assert not sizes or (max(sizes) <= batch_size and max(sizes) - min(sizes) <= 1)
 
 
-@given(
-    n_clips=st.integers(1, 70),
-    replicas=st.integers(1, 4),
-    share=st.integers(1, 8),
-    epoch=st.integers(0, 5),
-)
-@settings(max_examples=60, deadline=None)
-def test_processes_share_each_batch_evenly(
-    n_clips: int, replicas: int, share: int, epoch: int
-) -> None:
-    lengths = [1 + (7 * clip) % 50 for clip in range(n_clips)]
-    alone = LengthBucketSampler(lengths, share * replicas, generator())
-    ranks = [
-        LengthBucketSampler(
-            lengths, share * replicas, generator(), num_replicas=replicas, rank=rank
-        )
-        for rank in range(replicas)
-    ]
-    for sampler in (alone, *ranks):
-        sampler.set_epoch(epoch)
-    for whole, *parts in zip(alone, *ranks, strict=True):
-        assert len({len(part) for part in parts}) == 1  # as many clips for every process
-        together = list(chain.from_iterable(parts))
-        assert set(together) == set(whole)  # all of the batch, and nothing else
-        assert len(together) - len(whole) < replicas  # repeated only to come out even
-
-
 def test_epochs_differ_and_can_be_had_again() -> None:
     lengths = list(range(1, 101))
     sampler = LengthBucketSampler(lengths, 8, generator(3))
@@ -121,8 +94,6 @@ def test_similar_lengths_share_a_batch() -> None:
     [
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"batch_size": 4, "pool": 0}, "pool must be at least 1"),
-        ({"batch_size": 4, "num_replicas": 2, "rank": 2}, "rank must lie in 0..1"),
-        ({"batch_size": 5, "num_replicas": 2}, "batch_size 5 cannot be shared evenly by 2"),
     ],
 )
 def test_sampler_refuses_bad_numbers(arguments: dict[str, Any], message: str) -> None:

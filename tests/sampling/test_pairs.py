@@ -132,14 +132,6 @@ def test_an_empty_side_is_refused(source: int, target: int) -> None:
         joined(source, target)
 
 
-def test_samplers_of_two_processes_are_refused() -> None:
-    one, other = (
-        LengthBucketSampler([1] * 8, 4, generator(), num_replicas=2, rank=rank) for rank in (0, 1)
-    )
-    with pytest.raises(ValueError, match="of one process, not of 0 and 1"):
-        JoinedSampler(one, other)
-
-
 # --- what a step gets --------------------------------------------------------------------------
 
 
