@@ -68,8 +68,8 @@ lab: $(PACKAGE_STAMP) ## open the chapters in JupyterLab, in the browser
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate notebooks
 
 book: $(PACKAGE_STAMP) ## build the book into book/_build/html; a warning is an error
-	@rm -rf book/notebooks && mkdir -p book/notebooks && cp notebooks/*.ipynb book/notebooks/
 	$(BIN)/python book/make_pages.py
+	$(BIN)/python book/prepare.py
 	$(BIN)/jupyter-book build book --all -n -W --keep-going
 
 notebooks: $(PACKAGE_STAMP) ## run the chapters in the fast profile and store their outputs

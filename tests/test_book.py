@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -110,8 +111,8 @@ def test_map_is_drawn_by_its_script(tmp_path: Path) -> None:
 
 def test_book_builds_without_a_warning(tmp_path: Path) -> None:
     source = tmp_path / "book"
-    shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns("_build", "notebooks"))
-    shutil.copytree(ROOT / "notebooks", source / "notebooks")
+    shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns("_build", "notebooks", "_extra"))
+    runpy.run_path(str(BOOK / "prepare.py"))["prepare"](source, ROOT / "notebooks")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", source]
     answer = subprocess.run(
         [*map(str, command), "--all", "-n", "-W", "--keep-going"],
@@ -123,3 +124,49 @@ def test_book_builds_without_a_warning(tmp_path: Path) -> None:
     assert answer.returncode == 0, (answer.stdout + answer.stderr)[-3000:]
     page = (source / "_build" / "html" / "glossary.html").read_text(encoding="utf-8")
     assert 'id="term-macro-F1"' in page
+    assert (source / "_build" / "html" / "mathjax" / "tex-svg.js").is_file()
+    for path in sorted((source / "_build" / "html" / "notebooks").glob("*.html")):
+        page = path.read_text(encoding="utf-8")
+        alts = re.findall(r'<img alt="([^"]*)"', page)
+        assert alts and not [alt for alt in alts if not alt.strip() or alt.endswith(".png")], path
+        assert 'src="http' not in page, path.name
+
+
+def prepared(tmp_path: Path) -> dict[str, Any]:
+    """The chapters as the book shows them."""
+    book = tmp_path / "book"
+    book.mkdir()
+    for name in ("glossary.md", "references.bib"):
+        shutil.copyfile(BOOK / name, book / name)
+    runpy.run_path(str(BOOK / "prepare.py"))["prepare"](book, ROOT / "notebooks")
+    paths = sorted((book / "notebooks").glob("*.ipynb"))
+    return {path.stem: nbformat.read(str(path), as_version=4) for path in paths}
+
+
+def test_prepared_chapters_have_captions_links_and_no_noise(tmp_path: Path) -> None:
+    for name, notebook in prepared(tmp_path).items():
+        prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+        assert "{term}`" in prose, name
+        assert re.search(r"\]\(\d\d_\w+\.ipynb\)", prose), name
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+        shown = [output.get("data", {}).get("text/html", "") for output in outputs]
+        tables = [html for html in shown if "<table" in html]
+        assert all(html.count("<caption>Table ") == 1 for html in tables), name
+        figures = [output for output in outputs if "image/png" in output.get("data", {})]
+        assert all(output.metadata["image/png"]["alt"].strip() for output in figures), name
+        streams = [output.text for output in outputs if output.output_type == "stream"]
+        assert not [text for text in streams if text.startswith("Not yet: ")], name
+
+
+def test_links_are_put_once_and_never_into_code_or_links(tmp_path: Path) -> None:
+    prepare = runpy.run_path(str(BOOK / "prepare.py"))
+    targets = prepare["Targets"].of(BOOK, ROOT / "notebooks")
+    seen = prepare["Seen"]()
+    text = "`embedding` and an embedding, an embedding; chapters 03 and 04 (Park et al. 2019)."
+    linked = prepare["linked"](text, targets, seen, "04")
+    assert linked == (
+        "`embedding` and an {term}`embedding <embedding>`, an embedding; chapters "
+        "[03](03_whisper_baseline.ipynb) and 04 "
+        '(<a href="../references.html#cite-park2019specaugment">Park et al. 2019</a>).'
+    )
+    assert prepare["linked"]("[RAVDESS](x.md)", targets, seen, "04") == "[RAVDESS](x.md)"

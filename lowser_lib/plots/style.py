@@ -129,6 +129,20 @@ class CourseFigure(Figure):
             few.save(reduced, format="PNG", optimize=True)
         return reduced.getvalue()
 
+    def alt_text(self) -> str:
+        """Say in words what the figure shows: its title, its panels, its axes.
+
+        Returns:
+            Sentences for those who cannot see the figure, made from the text drawn into it.
+        """
+        titles = [self.get_suptitle(), *(axes.get_title(loc="left") for axes in self.axes)]
+        titles += [axes.get_title() for axes in self.axes]
+        across = [self.get_supxlabel(), *(axes.get_xlabel() for axes in self.axes)]
+        up = [self.get_supylabel(), *(axes.get_ylabel() for axes in self.axes)]
+        parts = {"": "; ".join(_distinct(titles))}
+        parts |= {"Across: ": ", ".join(_distinct(across)), "Up: ": ", ".join(_distinct(up))}
+        return " ".join(f"{name}{part}." for name, part in parts.items() if part)
+
     def _ipython_display_(self) -> None:
         """Show the figure in a notebook."""
         from IPython.display import display
@@ -136,9 +150,14 @@ class CourseFigure(Figure):
         width = round(self.get_figwidth() * _SHOWN_DPI)
         display(
             {"image/png": self.to_png(), "text/plain": repr(self)},
-            metadata={"image/png": {"width": width}},
+            metadata={"image/png": {"width": width, "alt": self.alt_text()}},
             raw=True,
         )
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    """The texts on one line each, in their order, without empty ones and doubles."""
+    return list(dict.fromkeys(line for text in texts if (line := " ".join(text.split()))))
 
 
 @styled

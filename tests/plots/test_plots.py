@@ -366,3 +366,12 @@ def test_style_names_settings_of_matplotlib() -> None:
 def test_bad_arguments_are_named(call: Callable[[], Figure], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         call()
+
+
+def test_alt_text_says_title_panels_and_axes_once_each() -> None:
+    figure, axes = plots.panels(1, 2)
+    figure.suptitle("Two clips")
+    for ax, name in zip(axes[0], ("angry", "sad"), strict=True):
+        ax.set_title(name)
+        ax.set_xlabel("time\n(s)")
+    assert figure.alt_text() == "Two clips; angry; sad. Across: time (s)."
