@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from lowser_lib import files
 from lowser_lib.errors import RunError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the layout of ``report.json``."""
 
 
@@ -34,9 +33,7 @@ class Failure:
 
     def __str__(self) -> str:
         """One line for the terminal."""
-        place = (
-            f"code cell {self.cell} ({self.first_line})" if self.cell else "before its first cell"
-        )
+        place = f"code cell {self.cell} ({self.first_line})" if self.cell else "outside its cells"
         return f"{place}: {self.error}: {self.message}"
 
 
@@ -53,6 +50,7 @@ class ChapterResult:
         seconds: Time that it took.
         resumed: Whether an earlier run's success was kept.
         metrics: Record name to recorded metrics.
+        written: SHA-256 of what a success left: its notebook, and its records by their names.
         failure: Where and why it stopped, or None.
     """
 
@@ -64,6 +62,7 @@ class ChapterResult:
     seconds: float
     resumed: bool = False
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
     failure: Failure | None = None
 
 
@@ -127,7 +126,7 @@ class Report:
         Raises:
             RunError: The file cannot be written.
         """
-        files.write_json(path, asdict(self))
+        files.write_json(path, asdict(self), sealed=True)
 
 
 def load(path: Path) -> Report:
@@ -139,8 +138,9 @@ def load(path: Path) -> Report:
     Raises:
         RunError: It is missing, damaged, or of another layout.
     """
+    remedy = "run again without --resume to make it anew"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = files.read_json(path, RunError, remedy)
         if content["schema"] != SCHEMA:
             raise ValueError(f"layout {content['schema']!r}, this version reads {SCHEMA}")
         chapters = []
@@ -149,7 +149,5 @@ def load(path: Path) -> Report:
             chapters.append(ChapterResult(**entry, failure=Failure(**failure) if failure else None))
         trial = bool(content.get("trial", False))
         return Report(content["profile"], content["seed"], tuple(chapters), trial=trial)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{path} cannot be read ({error}); run again without --resume to make it anew"
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} cannot be read ({error}); {remedy}") from error

@@ -125,7 +125,7 @@ def _run(settings: RunSettings, say: Callable[[str], None]) -> Report:
     """Run the chapters of settings that have been looked at."""
     chapters = find_chapters(settings.notebooks, settings.chapters)
     earlier = _earlier(settings, say)
-    current = earlier
+    current, unsaved = earlier, None
     commit = git_commit(settings.notebooks)
     bar = tqdm(chapters, unit="chapter", desc=f"profile {settings.recorded_as}",
                disable=not settings.progress)  # fmt: skip
@@ -135,9 +135,16 @@ def _run(settings: RunSettings, say: Callable[[str], None]) -> Report:
         kept = _kept(earlier.get(chapter.number), source_hash(notebook), settings)
         result = kept or run_chapter(chapter, notebook, settings, commit)
         current = current.having(result)
-        current.save(settings.report_path)
         say(_line(result))
+        try:
+            current.save(settings.report_path)
+            unsaved = None
+        except RunError as error:  # a full disk: the next chapter may still run
+            unsaved = error
+            say(f"       {error}")
     bar.close()
+    if unsaved is not None:
+        raise unsaved
     if settings.chapters is None and not settings.trial and not current.failed:
         _keep_in_short(current, settings, commit)
     return current
@@ -169,7 +176,7 @@ def run_chapter(
         Its result; failures are reported in it, not raised.
 
     Raises:
-        RunError: A record cannot be written.
+        RunError: The output folder cannot be made.
     """
     output = settings.output / chapter.path.name
     result = ChapterResult(
@@ -184,21 +191,34 @@ def run_chapter(
     failure = _execute(chapter, output, settings)
     seconds = round(time.perf_counter() - started, 1)
     payloads: list[records.Payload] = []
-    if output.is_file():
-        try:
-            payloads = list(records.collect(read_notebook(output)))
-        except RunError as error:
-            failure = failure or Failure(None, "", "RunError", str(error))
-    if failure is None:
-        for payload in payloads:
-            _record(payload, chapter, settings, commit, seconds).save(settings.results)
+    written: dict[str, str] = {}
+    try:
+        payloads = list(records.collect(read_notebook(output)))
+        if failure is None:
+            for payload in payloads:
+                _record(payload, chapter, settings, commit, seconds).save(settings.results)
+            names = [payload.name for payload in payloads]
+            written = _written(chapter.number, chapter.path.name, names, settings)
+    except (RunError, OSError) as error:
+        failure = failure or Failure(None, "", type(error).__name__, str(error))
     return replace(
         result,
         status="failed" if failure else "ok",
         seconds=seconds,
         metrics={payload.name: payload.metrics for payload in payloads},
+        written=written,
         failure=failure,
     )
+
+
+def _written(
+    chapter: str, notebook: str, names: Sequence[str], settings: RunSettings
+) -> dict[str, str]:
+    """SHA-256 of what a chapter has left: its notebook, and its records by their names."""
+    folder = settings.results / settings.recorded_as
+    paths_of = {name: folder / f"{chapter}-{name}.json" for name in names}
+    paths_of[notebook] = settings.output / notebook
+    return {name: files.sha256(path) for name, path in paths_of.items()}
 
 
 def _execute(chapter: Chapter, output: Path, settings: RunSettings) -> Failure | None:
@@ -207,10 +227,8 @@ def _execute(chapter: Chapter, output: Path, settings: RunSettings) -> Failure |
 
     from lowser_lib.course.kernel import ThisInterpreter
 
-    try:
+    with files.writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot make the output folder {output.parent}: {error}") from error
     bar = {"desc": chapter.number, "leave": False} if settings.progress else False
     try:
         papermill.execute_notebook(
@@ -239,7 +257,10 @@ def _failure(output: Path, error: str, message: str) -> Failure:
     """Find the cell at which a partial notebook stopped."""
     last, first_line = None, ""
     number = 0
-    cells = read_notebook(output).cells if output.is_file() else []
+    try:
+        cells = read_notebook(output).cells
+    except RunError:  # there is none, or the disk was full: the error says so
+        cells = []
     for cell in cells:
         tags = cell.metadata.get("tags", [])
         # Cells that papermill put in are no cells of the source; a reader counts without them.
@@ -297,15 +318,17 @@ def _earlier(settings: RunSettings, say: Callable[[str], None]) -> Report:
 
 
 def _kept(result: ChapterResult | None, source: str, settings: RunSettings) -> ChapterResult | None:
-    """An earlier success, if notebook and records are still what it left."""
+    """An earlier success, if notebook and records are still what it left, byte for byte.
+
+    A later run that was killed in the chapter has left half a notebook, and no report of it.
+    """
     if result is None or result.status != "ok" or result.source != source:
         return None
-    if not (settings.output / result.notebook).is_file():
+    try:
+        written = _written(result.chapter, result.notebook, list(result.metrics), settings)
+    except OSError:
         return None
-    folder = settings.results / settings.recorded_as
-    if not all((folder / f"{result.chapter}-{name}.json").is_file() for name in result.metrics):
-        return None
-    return replace(result, resumed=True)
+    return replace(result, resumed=True) if written == result.written else None
 
 
 def _line(result: ChapterResult) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +105,7 @@ def test_run_reports_records_fails_and_resumes(
 
 
 TRYING = """\
-from lowser_lib.course import profiles
+from lowser_lib.experiments import profiles
 from lowser_lib.experiments.records import record
 
 profile = profiles.get(PROFILE)
@@ -159,20 +164,103 @@ def test_a_trial_is_refused_where_results_count(settings: runner.RunSettings) ->
         change(settings, encoder="nano")
 
 
-def test_resume_runs_again_what_changed(settings: runner.RunSettings) -> None:
-    result = report.ChapterResult("01", "t", "01_records.ipynb", "abc", "ok", 1.0,
-                                  metrics={"sum": {"value": 1}})  # fmt: skip
-    assert runner._kept(result, "abc", settings) is None  # no notebook in the output folder
-    (settings.output).mkdir()
-    (settings.output / "01_records.ipynb").write_text("{}", encoding="utf-8")
-    assert runner._kept(result, "abc", settings) is None  # no record in the results folder
-    record = settings.results / "open" / "01-sum.json"
-    record.parent.mkdir(parents=True)
-    record.write_text("{}", encoding="utf-8")
-    kept = runner._kept(result, "abc", settings)
+DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "gone": lambda content: None,
+    "empty": lambda content: b"",
+    "cut to 100 bytes": lambda content: content[:100],
+    "a flipped bit": lambda content: content[:-20] + bytes([content[-20] ^ 1]) + content[-19:],
+}
+
+
+@pytest.mark.parametrize("name", ["output/01_records.ipynb", "results/open/01-sum.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_resume_keeps_only_what_is_as_it_was_left(
+    settings: runner.RunSettings, tmp_path: Path, name: str, damage: str
+) -> None:
+    settings = change(settings, output=tmp_path / "output")
+    contents = {"output/01_records.ipynb": b"n" * 200, "results/open/01-sum.json": b"r" * 200}
+    for file, content in contents.items():
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_bytes(content)
+    done = report.ChapterResult(
+        "01", "t", "01_records.ipynb", "abc", "ok", 1.0, metrics={"sum": {"value": 1}},
+        written={
+            "01_records.ipynb": hashlib.sha256(b"n" * 200).hexdigest(),
+            "sum": hashlib.sha256(b"r" * 200).hexdigest(),
+        },
+    )  # fmt: skip
+    kept = runner._kept(done, "abc", settings)
     assert kept is not None
     assert kept.resumed
-    assert runner._kept(result, "other source", settings) is None
+    assert runner._kept(done, "other source", settings) is None
+    assert runner._kept(replace(done, status="failed"), "abc", settings) is None
+    changed = DAMAGES[damage](contents[name])
+    (tmp_path / name).unlink() if changed is None else (tmp_path / name).write_bytes(changed)
+    assert runner._kept(done, "abc", settings) is None
+
+
+def test_half_a_notebook_of_a_later_run_is_run_again(
+    settings: runner.RunSettings, tmp_path: Path, write_notebook: Write
+) -> None:
+    killed = tmp_path / "killed"
+    cell = (
+        f"import os, pathlib\nif pathlib.Path({str(killed)!r}).exists(): os.kill(os.getppid(), 9)"
+    )
+    write_notebook(settings.notebooks / "00_fails.ipynb", [RECORDING, cell, "print('end')"])
+    call = (
+        "import sys; from pathlib import Path; from lowser_lib.course import runner\n"
+        "notebooks, output, results = map(Path, sys.argv[1:])\n"
+        "runner.run(runner.RunSettings(notebooks, output, results, progress=False, chapters=['0']))"
+    )
+    folders = [str(path) for path in (settings.notebooks, settings.output, settings.results)]
+    command = [sys.executable, "-c", call, *folders]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    killed.touch()
+    assert subprocess.run(command, capture_output=True, timeout=300).returncode == -9
+    killed.unlink()
+    lines: list[str] = []
+    again = change(settings, chapters=["0"], profile="fast", seed=0, resume=True)
+    assert not runner.run(again, say=lines.append).failed
+    assert "kept" not in lines[0]
+    notebook = nbformat.read(str(settings.output / "00_fails.ipynb"), as_version=4)
+    assert notebook.cells[-1].outputs[0].text == "end\n"
+    assert "kept" in runner._line(runner.run(again, say=lines.append).chapters[0])
+
+
+def test_a_full_disk_is_named_and_the_next_chapter_runs(
+    settings: runner.RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from papermill.iorw import LocalHandler
+
+    write = LocalHandler.write
+
+    def full(self: LocalHandler, buffer: str, path: str) -> None:
+        if "00_fails" in path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, buffer, path)
+
+    monkeypatch.setattr(LocalHandler, "write", full)
+    failed, done = runner.run(settings, say=lambda line: None).chapters
+    assert "No space left on device" in str(failed.failure)
+    assert done.status == "ok"
+
+
+def test_a_report_that_cannot_be_written_is_said_and_raised_at_the_end(
+    settings: runner.RunSettings,
+) -> None:
+    settings.report_path.mkdir(parents=True)
+    lines: list[str] = []
+    with pytest.raises(RunError, match=r"report\.json: .*move away what has taken the name"):
+        runner.run(settings, say=lines.append)
+    assert [line for line in lines if "01_records.ipynb" in line and "[OK]" in line]
+
+
+def test_kernels_start_without_a_warning(
+    settings: runner.RunSettings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runner.run(change(settings, chapters=["1"]), say=lambda line: None)
+    captured = capfd.readouterr()
+    assert "eavesdropping" not in captured.out + captured.err
 
 
 def test_resume_starts_anew_with_another_seed_or_a_damaged_report(
@@ -185,9 +273,9 @@ def test_resume_starts_anew_with_another_seed_or_a_damaged_report(
     assert runner._earlier(resuming, lines.append).get("01") == kept
     assert runner._earlier(change(resuming, seed=5), lines.append).chapters == ()
     assert runner._earlier(change(resuming, profile="fast"), lines.append).chapters == ()
-    settings.report_path.write_text('{"schema": 1, "prof', encoding="utf-8")
+    settings.report_path.write_text('{"schema": 2, "prof', encoding="utf-8")
     assert runner._earlier(resuming, lines.append).chapters == ()
-    assert "cannot be read" in lines[0]
+    assert "is damaged" in lines[0]
 
 
 def test_a_dying_kernel_is_a_failure_of_its_chapter(
