@@ -191,7 +191,7 @@ def fit(
                 bar.update()
 
             for name in recorded[0]:
-                row[name] = float(torch.stack([part[name] for part in recorded]).double().mean())
+                row[name] = _mean([part[name] for part in recorded])
             recipe.eval()
             if score is not None:
                 row["score"] = float(score())
@@ -208,11 +208,16 @@ def fit(
     return run.history
 
 
+def _mean(values: list[Tensor]) -> float:
+    # Apple's GPUs have no double precision: added up on the CPU.
+    return float(torch.stack(values).cpu().double().mean())
+
+
 def _check_finite(values: Mapping[str, Tensor | None], where: str) -> None:
     """Raise TrainingError if a value is NaN or infinite."""
     known = {name: value.detach() for name, value in values.items() if value is not None}
     # One look at all of them: each look at a GPU's result makes the GPU wait.
-    if not torch.stack([value.double() for value in known.values()]).isfinite().all():
+    if not torch.stack([value.isfinite().all() for value in known.values()]).all():
         bad = ", ".join(f"{n} is {float(v)}" for n, v in known.items() if not v.isfinite())
         raise TrainingError(
             f"{where}: {bad}. Look for damaged inputs; otherwise lower the learning rate or "

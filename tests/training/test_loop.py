@@ -39,6 +39,7 @@ from lowser_lib.training import (
     classify,
     embed,
     fit,
+    loop,
     make_fabric,
     match_embeddings,
     predict,
@@ -779,3 +780,30 @@ def test_unknown_precision_is_refused() -> None:
 
 def test_an_empty_history_has_no_rows() -> None:
     assert len(History()) == 0
+
+
+class WithoutDouble(Tensor):
+    """A tensor that refuses double precision, as on an Apple GPU, until it is on the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        plain = [
+            [part.as_subclass(Tensor) for part in argument] if isinstance(argument, list)
+            else argument.as_subclass(Tensor) if isinstance(argument, WithoutDouble) else argument
+            for argument in args
+        ]  # fmt: skip
+        if func.__name__ == "double" or torch.float64 in (*args, *(kwargs or {}).values()):
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        result = func(*plain, **(kwargs or {}))
+        moved = func.__name__ == "cpu" or not isinstance(result, Tensor)
+        return result if moved else result.as_subclass(cls)
+
+
+def test_losses_are_looked_at_without_double_precision_on_the_device() -> None:
+    losses = [torch.tensor(value).as_subclass(WithoutDouble) for value in (1.0, 2.0)]
+    with pytest.raises(TypeError, match="MPS"):
+        losses[0].double()
+    loop._check_finite({"loss": losses[0]}, "epoch 1")
+    with pytest.raises(TrainingError, match=r"epoch 1: loss is nan"):
+        loop._check_finite({"loss": losses[0] * math.nan, "other": losses[1]}, "epoch 1")
+    assert loop._mean(losses) == 1.5
