@@ -787,20 +787,14 @@ class WithoutDouble(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        plain = [
-            [part.as_subclass(Tensor) for part in argument] if isinstance(argument, list)
-            else argument.as_subclass(Tensor) if isinstance(argument, WithoutDouble) else argument
-            for argument in args
-        ]  # fmt: skip
-        if func.__name__ == "double" or torch.float64 in (*args, *(kwargs or {}).values()):
+        if func.__name__ == "double":
             raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
-        result = func(*plain, **(kwargs or {}))
-        moved = func.__name__ == "cpu" or not isinstance(result, Tensor)
-        return result if moved else result.as_subclass(cls)
+        result = super().__torch_function__(func, types, args, kwargs)
+        return result.as_subclass(Tensor) if func.__name__ == "cpu" else result
 
 
 def test_losses_are_looked_at_without_double_precision_on_the_device() -> None:
-    losses = [torch.tensor(value).as_subclass(WithoutDouble) for value in (1.0, 2.0)]
+    losses: list[Tensor] = [torch.tensor(x).as_subclass(WithoutDouble) for x in (1.0, 2.0)]
     with pytest.raises(TypeError, match="MPS"):
         losses[0].double()
     loop._check_finite({"loss": losses[0]}, "epoch 1")
