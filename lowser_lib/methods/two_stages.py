@@ -21,7 +21,7 @@ from torch import nn
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.encoders.saving import fingerprint, load_encoder, save_encoder
-from lowser_lib.errors import require
+from lowser_lib.errors import CheckpointError, require
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, train_baseline
 from lowser_lib.sampling import Clips, Resumable, derive_seed
 from lowser_lib.training import (
@@ -226,9 +226,18 @@ def train_two_stages(
             execution=replace(execution, checkpoint=folder / f"stage1-{first}.pt"),
             **facts,
         )
-        notes = {"history": asdict(adapted.history), "batch": adapted.batch}
+        notes = {
+            "history": asdict(adapted.history),
+            "batch": adapted.batch,
+            "fingerprint": fingerprint(adapted.encoder),
+        }
         save_encoder(adapted.encoder, handed_on, notes)
     begun, notes = load_encoder(handed_on, encoder)
+    if fingerprint(begun) != notes.get("fingerprint"):
+        raise CheckpointError(
+            f"{handed_on} is damaged: its weights are not those that were written; delete it and "
+            "train again"
+        )
     adapted = Adapted(begun.eval(), History(**notes["history"]), notes["batch"])
     model, history = train_baseline(
         adapted.encoder,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +16,9 @@ from torch import Tensor, nn
 
 from lowser_lib import files
 from lowser_lib.errors import CheckpointError
+
+#: Under this name a checkpoint holds the checksum of all else in it.
+SEAL = "checksum"
 
 
 class Stateful(Protocol):
@@ -109,7 +115,7 @@ class RunState:
         Raises:
             CheckpointError: it cannot be written; what was there stays.
         """
-        state = {
+        state: dict[str, Any] = {
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
             "settings": self.settings,
             "seed": self.seed,
@@ -117,11 +123,13 @@ class RunState:
             "history": asdict(self.history),
             "best": self.best,
         }
+        content = io.BytesIO()  # torch reports a full disk in a way of its own
+        torch.save({**state, SEAL: checksum(state)}, content)
         with files.whole_file(path, CheckpointError) as part:
-            torch.save(state, part)
+            part.write_bytes(content.getvalue())
 
     def load(self, path: Path) -> None:
-        """Go on where a checkpoint was written.
+        """Go on where a checkpoint was written; one of another seed is left alone, with a warning.
 
         Raises:
             CheckpointError: the file is damaged, is something else, or comes from a run with other
@@ -129,12 +137,23 @@ class RunState:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            parts, settings = state["parts"], state["settings"]
+            parts, settings, seal = state["parts"], state["settings"], state.pop(SEAL)
         except Exception as error:  # a damaged file can fail in many ways
             raise CheckpointError(
                 f"{path} cannot be read as the checkpoint of a training run ({error!r:.200}); "
                 "delete it and train again"
             ) from error
+        if checksum(state) != seal:
+            raise CheckpointError(
+                f"{path} is damaged: its content does not have the checksum that was written with "
+                "it; delete it and train again"
+            )
+        if state["seed"] != self.seed:
+            warnings.warn(
+                f"{path} comes from a run with another seed: training begins anew and replaces it",
+                stacklevel=3,
+            )
+            return
         other = {**self.settings, **settings}
         differing = [name for name in other if settings.get(name) != self.settings.get(name)]
         if differing:
@@ -150,5 +169,33 @@ class RunState:
                 f"{path} does not fit the model ({error}); build the same model, or delete it and "
                 "train again"
             ) from error
-        self.seed, self.epoch, self.best = state["seed"], state["epoch"], state["best"]
+        self.epoch, self.best = state["epoch"], state["best"]
         self.history = History(**state["history"])
+
+
+def checksum(state: Any) -> str:
+    """SHA-256 of tensors and plain values, in dictionaries and sequences of any depth.
+
+    The file's own checksums do not do: torch does not look at them.
+    """
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            array = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(f"{value.dtype} {tuple(value.shape)};".encode())
+            digest.update(array.numpy().tobytes())
+        elif isinstance(value, Mapping):
+            for name, part in value.items():
+                digest.update(f"{name!r}:".encode())
+                add(part)
+            digest.update(b"}")
+        elif isinstance(value, list | tuple):
+            for part in value:
+                add(part)
+            digest.update(b"]")
+        else:
+            digest.update(f"{value!r};".encode())
+
+    add(state)
+    return digest.hexdigest()

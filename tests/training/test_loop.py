@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -413,9 +414,9 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     with pytest.raises(InterruptedRunError):
         fit(recipe, StoppingLoader(loader, stop_epoch), CONFIG, generator=generator(),
             score=score_of(model), execution=keeping(path))  # fmt: skip
-    # A new process: other initial weights, other seeds. All that counts is in the file.
+    # A new process: other initial weights. All that counts is in the file.
     model, recipe, loader = make_run(seed=8)
-    history = fit(recipe, loader, CONFIG, generator=generator(8), score=score_of(model),
+    history = fit(recipe, loader, CONFIG, generator=generator(), score=score_of(model),
                   execution=keeping(path, resume=True))  # fmt: skip
     assert history == whole
     assert_same(weights(model), expected)
@@ -451,6 +452,58 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         fit(recipe, loader, other, generator=generator(), execution=keeping(path, resume=True))
 
 
+def test_a_checkpoint_of_another_seed_is_not_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    _, recipe, loader = make_run()
+    fit(recipe, loader, CONFIG, generator=generator(), execution=keeping(path))
+    histories = []
+    for execution in (keeping(path, resume=True), Execution(make_fabric("cpu"))):
+        _, recipe, loader = make_run()
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            histories.append(
+                fit(recipe, loader, CONFIG, generator=generator(1), execution=execution)
+            )
+        told = [str(warning.message) for warning in warned if "another seed" in str(warning)]
+        assert len(told) == execution.resume
+    assert histories[0] == histories[1]
+
+
+def test_a_flipped_bit_is_noticed_or_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    model, recipe, loader = make_run()
+    with pytest.raises(InterruptedRunError):
+        fit(recipe, StoppingLoader(loader, 2), CONFIG, generator=generator(),
+            execution=keeping(path))  # fmt: skip
+    good = path.read_bytes()
+    model, recipe, loader = make_run()
+    fit(recipe, loader, CONFIG, generator=generator(), execution=keeping(tmp_path / "whole.pt"))
+    whole, refused = weights(model), 0
+    for place in np.random.default_rng(1).integers(8 * len(good), size=60).tolist():
+        damaged = bytearray(good)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(bytes(damaged))
+        model, recipe, loader = make_run()
+        try:
+            fit(recipe, loader, CONFIG, generator=generator(), execution=keeping(path, True))
+        except CheckpointError:
+            refused += 1
+        else:
+            assert_same(weights(model), whole)
+    assert refused > 10
+
+
+def test_a_weight_that_was_changed_is_named_as_damage(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    _, recipe, loader = make_run()
+    fit(recipe, loader, CONFIG, generator=generator(), execution=keeping(path))
+    content = torch.load(path, weights_only=True)
+    content["parts"]["recipe"]["model.head.0.bias"][0] += 1e-7
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"run\.pt is damaged"):
+        fit(recipe, loader, CONFIG, generator=generator(), execution=keeping(path, resume=True))
+
+
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
     _, recipe, loader = make_run()
@@ -481,11 +534,11 @@ def test_a_failed_write_leaves_the_old_checkpoint(
     path = tmp_path / "run.pt"
     path.write_bytes(b"old")
 
-    def full_disk(state: object, target: Path) -> None:
-        target.write_bytes(b"half")
+    def full_disk(target: Path, content: bytes) -> None:
+        target.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     _, recipe, loader = make_run()
     with pytest.raises(CheckpointError, match=r"cannot write .*No space left"):
         fit(recipe, loader, CONFIG, generator=generator(), execution=keeping(path))
