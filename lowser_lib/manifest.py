@@ -55,6 +55,10 @@ UNKNOWN_SPEAKER = "unknown"
 """Last part of the ``speaker`` of a clip whose corpus does not tell who speaks."""
 
 
+UNLABELLED = -1
+"""The number of an emotion that there is not; a supervised loss leaves such clips out."""
+
+
 _NULLABLE = ("emotion", "raw_label", "text_id")
 
 
@@ -256,6 +260,20 @@ def class_of(word: str | None) -> str | None:
     plain = SYNONYMS.get(plain, plain)
     plain = MERGED.get(plain, plain)
     return plain if plain in EMOTIONS else None
+
+
+def emotion_codes(table: pd.DataFrame, classes: Sequence[str] = EMOTIONS) -> np.ndarray:
+    """Emotions as numbers, in one order everywhere: their places in ``classes``.
+
+    Args:
+        table: Rows of a manifest.
+        classes: The classes, by default the four of the course.
+
+    Returns:
+        int64 ``(N,)``; :data:`UNLABELLED` where a row has none of the classes.
+    """
+    codes = {emotion: code for code, emotion in enumerate(classes)}
+    return table["emotion"].map(codes).fillna(UNLABELLED).to_numpy(dtype=np.int64)
 
 
 def from_rows(rows: Iterable[Row]) -> pd.DataFrame:

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.experiments import data, paths, profiles
 from lowser_lib.experiments.sweep_methods import macro_f1, score, split
+from lowser_lib.manifest import emotion_codes
 from lowser_lib.methods.baseline import BaselineConfig, train_baseline
 from lowser_lib.methods.yardsticks import EgemapsSVM, majority
 from lowser_lib.sampling import ClipDataset
@@ -37,11 +37,6 @@ from lowser_lib.views.mel import MelView
 from lowser_lib.views.normalisation import BandStatistics, match_bands
 
 HELD_OUT = "held-out speakers"
-
-
-def numbers(clips: pd.DataFrame) -> np.ndarray:
-    """Class numbers of the clips."""
-    return clips["emotion"].map(EMOTIONS.index).to_numpy()
 
 
 class Speech:
@@ -77,7 +72,7 @@ class Speech:
 
     def dataset(self, clips: pd.DataFrame) -> ClipDataset:
         """Clips of the source, ready for training."""
-        return ClipDataset([self.source_mels[index] for index in clips.index], numbers(clips))
+        return ClipDataset([self.source_mels[index] for index in clips.index], emotion_codes(clips))
 
 
 class Variant(NamedTuple):
@@ -156,11 +151,11 @@ def neural(name: str, seed: int, variant: Variant) -> list[dict[str, object]]:
     }
 
     reference = embed(model.encoder, speech.dataset(train), fabric=fabric)
-    truth = numbers(test)
+    truth = emotion_codes(test)
     answers = predict(model, speech.dataset(test), fabric=fabric).argmax(axis=1)
     rows = [{**row, "test": HELD_OUT, "matching": "none", **score(truth, answers)}]
     for (where, bands), mels in speech.mels.items():
-        truth = numbers(speech.targets[where])
+        truth = emotion_codes(speech.targets[where])
         plain = embed(model.encoder, ClipDataset(mels, truth), fabric=fabric)
         for matching, embeddings in (
             ("bands" if bands else "none", plain),
@@ -175,7 +170,7 @@ def yardsticks(name: str, seed: int) -> Iterator[dict[str, object]]:
     """Majority and eGeMAPS + SVM, on the same split; validation clips are not needed."""
     speech = speech_of(name)
     train, _, test = speech.split(seed)
-    known = speech.source_features[train.index], numbers(train), train["corpus"]
+    known = speech.source_features[train.index], emotion_codes(train), train["corpus"]
     svms = {
         "none": EgemapsSVM("train").fit(*known),
         "measures": EgemapsSVM("corpus").fit(*known),
@@ -183,9 +178,9 @@ def yardsticks(name: str, seed: int) -> Iterator[dict[str, object]]:
     tests = {HELD_OUT: (test, speech.source_features[test.index])}
     tests |= {name: (clips, speech.features[name]) for name, clips in speech.targets.items()}
     for where, (clips, features) in tests.items():
-        truth = numbers(clips)
+        truth = emotion_codes(clips)
         row = {"seed": seed, "test": where}
-        answers = majority(numbers(train), len(truth))
+        answers = majority(emotion_codes(train), len(truth))
         yield {**row, "method": "majority", "matching": "none", **score(truth, answers)}
         for matching, svm in svms.items():
             answers = svm.predict(features, clips["corpus"])

@@ -14,8 +14,7 @@ import pandas as pd
 from lowser_lib.encoders.view_encoders import kind_of
 from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import data, paths
-from lowser_lib.manifest import EMOTIONS
-from lowser_lib.sampling import UNLABELLED
+from lowser_lib.manifest import emotion_codes
 from lowser_lib.sampling.multiview import MultiViewDataset
 from lowser_lib.views.base import View
 from lowser_lib.views.cache import extract_all
@@ -110,9 +109,7 @@ def extract_views(
         )
         for name in views
     }
-    codes = table["emotion"].map({emotion: code for code, emotion in enumerate(EMOTIONS)})
-    labels = codes.fillna(UNLABELLED).astype(int).to_numpy()
-    return table, MultiViewDataset(arrays, labels)
+    return table, MultiViewDataset(arrays, emotion_codes(table))
 
 
 def normalised(

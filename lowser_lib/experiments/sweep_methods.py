@@ -7,7 +7,12 @@ module of its own and is put into :data:`METHODS` by :func:`register`.
 from __future__ import annotations
 
 from lowser_lib.errors import ProfileError
-from lowser_lib.experiments import sweep_baseline, sweep_byol, sweep_contrastive
+from lowser_lib.experiments import (
+    sweep_baseline,
+    sweep_byol,
+    sweep_contrastive,
+    sweep_vicreg,
+)
 from lowser_lib.experiments.sweep_baseline import baseline_settings
 from lowser_lib.experiments.sweep_speech import (
     FOLDS,
@@ -69,5 +74,5 @@ def get(name: str) -> Method:
     return METHODS[name]
 
 
-for _module in (sweep_baseline, sweep_contrastive, sweep_byol):
+for _module in (sweep_baseline, sweep_contrastive, sweep_byol, sweep_vicreg):
     register(_module.METHOD)

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from lowser_lib import audio, splits
-from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.evaluation import classification_metrics, judge_history
 from lowser_lib.experiments import data, paths
 from lowser_lib.experiments.profiles import Profile
+from lowser_lib.manifest import EMOTIONS, emotion_codes
 from lowser_lib.methods.baseline import EmotionClassifier
 from lowser_lib.sampling import ClipDataset
 from lowser_lib.sampling.augmented import WaveformDataset
@@ -111,7 +111,7 @@ class Speech:
         view = MelView(self.encoder.n_mels)
         jobs = self.profile.jobs
         mels = extract_all(view, table, self.loaded.roots, paths.features(), jobs)
-        return ClipDataset(mels, _emotions(table))
+        return ClipDataset(mels, emotion_codes(table))
 
     def waveforms(self, table: pd.DataFrame, labels: str = "speaker") -> WaveformDataset:
         """Sounds; labels are speakers, numbered in the order of their names, or the emotions.
@@ -125,19 +125,13 @@ class Speech:
         roots = self.loaded.roots
         sounds = [audio.load_audio(audio.locate(path, roots)) for path in table["path"]]
         if labels == "emotion":
-            return WaveformDataset(sounds, _emotions(table))
+            return WaveformDataset(sounds, emotion_codes(table))
         return WaveformDataset(sounds, pd.factorize(table["speaker"], sort=True)[0])
 
 
 def genders(table: pd.DataFrame) -> np.ndarray:
     """Gender of each clip's speaker, ``unknown`` where it is not known."""
     return table["gender"].to_numpy(dtype=str)
-
-
-def _emotions(table: pd.DataFrame) -> np.ndarray:
-    """Emotions as numbers in the order of :data:`EMOTIONS`; -1 where the table has none."""
-    known = {emotion: number for number, emotion in enumerate(EMOTIONS)}
-    return table["emotion"].map(known).fillna(-1).to_numpy(dtype=int)
 
 
 @cache

@@ -378,8 +378,8 @@ def train_speaker_contrastive(
 ) -> TwoStages:
     """Adapt an encoder to the speakers of a language, then train the baseline from there.
 
-    Args are those of :func:`lowser_lib.methods.two_stages.train_two_stages`, whose first stage is
-    :func:`adapt_to_speakers`; ``genders`` are of the clips in ``unlabelled``.
+    Arguments are those of :func:`lowser_lib.methods.two_stages.train_two_stages`, whose first stage
+    is :func:`adapt_to_speakers`; ``genders`` are of the clips in ``unlabelled``.
     """
     settings = settings or SpeakerContrastiveConfig()
     return train_two_stages(

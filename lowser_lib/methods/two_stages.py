@@ -226,12 +226,12 @@ def train_two_stages(
             execution=replace(execution, checkpoint=folder / f"stage1-{first}.pt"),
             **facts,
         )
-        notes = {
+        written = {
             "history": asdict(adapted.history),
             "batch": adapted.batch,
             "fingerprint": fingerprint(adapted.encoder),
         }
-        save_encoder(adapted.encoder, handed_on, notes)
+        save_encoder(adapted.encoder, handed_on, written)
     begun, notes = load_encoder(handed_on, encoder)
     if fingerprint(begun) != notes.get("fingerprint"):
         raise CheckpointError(

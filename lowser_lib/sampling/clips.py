@@ -12,14 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lowser_lib.manifest import EMOTIONS
+from lowser_lib.manifest import UNLABELLED, emotion_codes
 from lowser_lib.sampling.epochs import Resumable
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.mel import MelView, pad_mels
-
-#: The label of a clip that has none; a supervised loss leaves such clips out.
-UNLABELLED = -1
-
 
 #: Classes ``(N,)`` from 0, as a caller may have them.
 Labels = Tensor | np.ndarray | Sequence[int]
@@ -211,6 +207,4 @@ def mel_clips(
     """
     folders = [roots] if isinstance(roots, Path) else list(roots)
     mels = extract_all(MelView(n_mels), manifest, folders, cache, jobs)
-    numbers = {emotion: number for number, emotion in enumerate(EMOTIONS)}
-    labels = manifest["emotion"].map(numbers).fillna(UNLABELLED).astype(int)
-    return ClipDataset(mels, labels.to_numpy())
+    return ClipDataset(mels, emotion_codes(manifest))

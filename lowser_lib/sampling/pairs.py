@@ -1,4 +1,4 @@
-"""Batches for learning with labels and without at once: plain clips, and two views of more clips.
+"""Two augmented views of each clip; and these beside labelled clips, for learning both at once.
 
 A step of :mod:`lowser_lib.methods.byol` needs labelled clips as they are, and two views, augmented
 each in its own way, of those clips and of unlabelled ones. It is put together from what is there:
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from lowser_lib.augment import Compose
-from lowser_lib.sampling.augmented import AugmentedLoader, WaveformDataset
-from lowser_lib.sampling.clips import Batch, ClipDataset, ClipLoader
+from lowser_lib.sampling.augmented import AugmentedLoader, BatchSampler, WaveformDataset
+from lowser_lib.sampling.clips import Batch, ClipDataset, ClipLoader, Clips
 from lowser_lib.sampling.length_buckets import LengthBucketSampler
 
 
@@ -84,11 +84,79 @@ class JoinedSampler:
         self.epoch = state["epoch"]
 
 
-class PairLoader:
+class TwoViews(NamedTuple):
+    """Two views of the same clips, in the same order.
+
+    Attributes:
+        first: spectrograms, augmented; labels are those of the clips.
+        second: the same, augmented in another way.
+    """
+
+    first: Batch
+    second: Batch
+
+
+class TwoViewLoader:
+    """Batches of clips, each clip augmented twice, each time in its own way.
+
+    It has the shape that :func:`lowser_lib.training.fit` asks for, and yields :class:`TwoViews`.
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        sampler: BatchSampler,
+        augment: Compose | None,
+        generator: torch.Generator,
+        *,
+        n_mels: int = 80,
+        longest: int | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        """Join clips, batches and augmentation.
+
+        Args:
+            clips: see :class:`~lowser_lib.sampling.augmented.AugmentedLoader`, as all arguments.
+            sampler: yields lists of clip indices, one a batch.
+            augment: makes the views; None: both views are the clip as it is.
+            generator: two numbers are drawn from it, one for each view.
+            n_mels: mel bands of the spectrograms made from waveforms.
+            longest: samples to which views are cut, each at a place of its own; None: never.
+            device: where to augment; None: on the CPU.
+        """
+        self.sampler = sampler
+        self.first, self.second = (
+            AugmentedLoader(
+                clips, sampler, augment, generator, n_mels=n_mels, longest=longest, device=device
+            )
+            for _ in range(2)
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[TwoViews]:
+        return (TwoViews(*views) for views in zip(self.first, self.second, strict=True))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0, that the next iteration belongs to."""
+        self.sampler.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What fixes all batches to come: the sampler's state and the seeds of both views."""
+        return {"first": self.first.state_dict(), "second": self.second.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        self.first.load_state_dict(state["first"])
+        self.second.load_state_dict(state["second"])
+
+
+class PairLoader(TwoViewLoader):
     """Labelled clips, and two views of them and of unlabelled clips, for each step.
 
-    It has the shape that :func:`lowser_lib.training.fit` asks for, and yields :class:`Pairs`. What
-    is drawn for a step follows from the loader's seeds, the epoch and the step's number in it.
+    It yields :class:`Pairs`. What is drawn for a step follows from the loader's seeds, the epoch
+    and the step's number in it.
     """
 
     def __init__(
@@ -111,9 +179,9 @@ class PairLoader:
             unlabelled: clips of the target language; what labels they have are not looked at.
             samplers: of the source's and of the unlabelled clips.
             augment: makes the views; None: both views are the clip as it is.
-            generator: two numbers are drawn from it, one for the views of each side.
+            generator: two numbers are drawn from it, one for each view.
             longest: samples to which views are cut, each at a place of its own; None: never.
-            device: where to augment, see :class:`~lowser_lib.sampling.augmented.AugmentedLoader`.
+            device: where to augment; None: on the CPU.
 
         Raises:
             ValueError: spectrograms and sounds of the source do not go together, or see
@@ -125,39 +193,18 @@ class PairLoader:
             )
         # Without labels: what the views are for is not to know them.
         self.clips = WaveformDataset([*source.waveforms, *unlabelled.waveforms])
-        self.sampler = JoinedSampler(*samplers)
         n_mels = labelled.mels[0].shape[0]
-        self.labelled = ClipLoader(labelled, samplers[0])
-        self.first, self.second = (
-            AugmentedLoader(
-                self.clips,
-                self.sampler,
-                augment,
-                generator,
-                n_mels=n_mels,
-                longest=longest,
-                device=device,
-            )
-            for _ in range(2)
+        joined = JoinedSampler(*samplers)
+        super().__init__(
+            self.clips, joined, augment, generator, n_mels=n_mels, longest=longest, device=device
         )
+        self.labelled = ClipLoader(labelled, samplers[0])
 
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def __iter__(self) -> Iterator[Pairs]:
+    def __iter__(self) -> Iterator[Pairs]:  # type: ignore[override]  # labelled clips besides
         steps = zip(self.labelled, self.first, self.second, strict=True)
         return (Pairs(*batches) for batches in steps)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0, that the next iteration belongs to."""
         self.labelled.set_epoch(epoch)
-        self.sampler.set_epoch(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What fixes all batches to come: the samplers' state and the seeds of both views."""
-        return {"first": self.first.state_dict(), "second": self.second.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        self.first.load_state_dict(state["first"])
-        self.second.load_state_dict(state["second"])
+        super().set_epoch(epoch)
