@@ -76,7 +76,7 @@ def test_the_loss_is_that_of_projected_views_with_the_settings_weights() -> None
 
 def test_the_loss_falls_the_encoder_moves_and_a_run_repeats() -> None:
     before = fingerprint(start())
-    moved = {"steps": 60, "learning_rate": 5e-3, "encoder_learning_rate": 2e-3}
+    moved: dict[str, Any] = {"steps": 60, "learning_rate": 5e-3, "encoder_learning_rate": 2e-3}
     adapted = adapt(**moved)
     losses = adapted.history["loss"]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
@@ -121,7 +121,7 @@ def test_two_stages_in_one_call(tmp_path: Path) -> None:
 def test_bad_input_is_refused() -> None:
     for wrong in ({"batch_size": 1}, {"steps": 0}, {"variance": -1.0}, {"seconds": 0.1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            VicRegConfig(**wrong)  # type: ignore[arg-type]
+            VicRegConfig(**wrong)
     with pytest.raises(ValueError, match="'contrastive' mix clips"):
         VicRegConfig(augmentations="contrastive")
     with pytest.raises(TrainingError, match="1 clips: their spread needs two"):
