@@ -41,7 +41,6 @@ from lowser_lib.audio import SAMPLE_RATE
 from lowser_lib.augment import (
     FrequencyMasking,
     GaussianNoise,
-    MelMixup,
     Mixup,
     SpecAugment,
     SpectralStretch,
@@ -191,7 +190,7 @@ def compare(clips: Clips, rounds: int) -> list[str] | None:
     lost = []
     print(f"\n{'':<48}{'clips/s':>10}{'ours is':>10}")
     ours: list[Transform] = [GaussianNoise(), SpeedPerturbation(), TimeMasking()]
-    ours += [FrequencyMasking(), SpectralStretch(), TimeWarp(), SpecAugment(), Mixup(), MelMixup()]
+    ours += [FrequencyMasking(), SpectralStretch(), TimeWarp(), SpecAugment(), Mixup()]
     for transform in ours:
         name, batches = type(transform).__name__, clips.batches[transform.domain]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import nbformat
 import numpy as np
 import pytest
@@ -15,6 +16,30 @@ import soundfile
 import torch
 
 Cell = str | tuple[str, Sequence[str]]
+
+# What trains, starts kernels or builds pages comes last: most mistakes show in the first minute.
+LAST = ("data_scripts", "methods", "training", "experiments", "course", "notebooks", "test_book.py")
+
+# An example that fails is shown as it was drawn: making it smaller took minutes, where each try
+# makes a table. Drawn anew each time, as ever; how long one takes is no matter of tests.
+hypothesis.settings.register_profile(
+    "lowser",
+    deadline=None,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate],
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("lowser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest tests last; within a folder the order stays."""
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        parts = item.path.relative_to(item.config.rootpath).parts
+        place = max((LAST.index(part) + 1 for part in parts if part in LAST), default=0)
+        return place, item.get_closest_marker("slow") is not None
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

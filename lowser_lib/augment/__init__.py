@@ -7,7 +7,7 @@ the voice. Whether the emotion survives that is the question of chapter 02.
 * :mod:`lowser_lib.augment.waveform` -- Gaussian noise, speed perturbation.
 * :mod:`lowser_lib.augment.stretching` -- spectral stretch, time warp.
 * :mod:`lowser_lib.augment.masking` -- time masking, frequency masking, SpecAugment.
-* :mod:`lowser_lib.augment.mixup` -- mixup of waveforms or spectrograms, labels and similarities.
+* :mod:`lowser_lib.augment.mixup` -- mixup of waveforms, and of their labels.
 * :mod:`lowser_lib.augment.presets` -- several in order; the presets `contrastive` and `byol`.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from lowser_lib.augment.base import Augmented, Transform
 from lowser_lib.augment.masking import FrequencyMasking, SpecAugment, TimeMasking
-from lowser_lib.augment.mixup import MelMixup, Mixup, mix_labels, mix_similarities
+from lowser_lib.augment.mixup import Mixup, mix_labels
 from lowser_lib.augment.presets import KINDS, Compose, byol, contrastive, named
 from lowser_lib.augment.stretching import SpectralStretch, TimeWarp
 from lowser_lib.augment.waveform import GaussianNoise, SpeedPerturbation
@@ -26,7 +26,6 @@ __all__ = [
     "Compose",
     "FrequencyMasking",
     "GaussianNoise",
-    "MelMixup",
     "Mixup",
     "SpecAugment",
     "SpectralStretch",
@@ -37,6 +36,5 @@ __all__ = [
     "byol",
     "contrastive",
     "mix_labels",
-    "mix_similarities",
     "named",
 ]

@@ -1,4 +1,4 @@
-"""Mixup: two clips heard at once, and their labels or similarities mixed in the same shares.
+"""Mixup: two clips heard at once, and their labels mixed in the same shares.
 
 Zhang et al. 2018 (*mixup: Beyond Empirical Risk Minimization*) train on sums of two examples, with
 labels summed alike. Sounds differ in loudness, so that equal factors are not equal shares; as
@@ -8,12 +8,9 @@ are brought to the same level first, and the sum to the level of one.
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import librosa
 import torch
 from torch import Tensor
 
@@ -24,16 +21,18 @@ from lowser_lib.augment.base import (
     Transform,
     check_range,
     inside,
-    precise,
     spread,
 )
-from lowser_lib.augment.stretching import NYQUIST
 from lowser_lib.augment.waveform import mean_square
 
 
 @dataclass(frozen=True, repr=False)
-class BaseMixup(Transform):
-    """What mixup of waveforms and of spectrograms have in common: the draw and the shares.
+class Mixup(Transform):
+    """Two waveforms added, the clip itself in the larger share.
+
+    With shares w and 1 − w of clips a and b of the same level, the result is
+    (w·a + (1 − w)·b) / √(w² + (1 − w)²): as loud as a, where a and b have nothing to do with each
+    other. It may go beyond ±1, which does not matter before a spectrogram.
 
     A clip keeps its length. A longer partner is cut off, a shorter one repeated, so that its share
     is the same from start to end. ``strength`` scales the share.
@@ -46,6 +45,7 @@ class BaseMixup(Transform):
 
     share: tuple[float, float] = (0.0, 0.4)
 
+    domain: ClassVar[Domain] = "waveform"
     keeps_label: ClassVar[bool] = False
     draws: ClassVar[int] = 2
 
@@ -79,69 +79,11 @@ class BaseMixup(Transform):
         if not bool((share > 0).any()):
             return Augmented(clips, lengths, mixing)
 
-        mixed = self._mix(clips, partners(clips, lengths, partner), lengths, parameters)
-        used = inside(lengths * (share > 0), clips.shape[-1], clips.device)
-        used = used.view(len(clips), *[1] * (clips.ndim - 2), -1)
-        return Augmented(torch.where(used, mixed, clips), lengths, mixing)
-
-    @abstractmethod
-    def _mix(self, clips: Tensor, other: Tensor, lengths: Tensor, parameters: Parameters) -> Tensor:
-        """Mix each clip with its partner, which has been brought to the batch's length."""
-
-
-@dataclass(frozen=True, repr=False)
-class Mixup(BaseMixup):
-    """Two waveforms added, the clip itself in the larger share; see :class:`BaseMixup`.
-
-    With shares w and 1 − w of clips a and b of the same level, the result is
-    (w·a + (1 − w)·b) / √(w² + (1 − w)²): as loud as a, where a and b have nothing to do with each
-    other. It may go beyond ±1, which does not matter before a spectrogram.
-    """
-
-    domain: ClassVar[Domain] = "waveform"
-
-    def _mix(self, clips: Tensor, other: Tensor, lengths: Tensor, parameters: Parameters) -> Tensor:
         own, theirs = factors(mean_square(clips, lengths), parameters)
         own, theirs = (value.sqrt().to(clips.dtype).to(clips.device) for value in (own, theirs))
-        return own[:, None] * clips + theirs[:, None] * other
-
-
-@dataclass(frozen=True, repr=False)
-class MelMixup(BaseMixup):
-    """Mixup of log-mel spectrograms, for sound that is no longer at hand; see :class:`BaseMixup`.
-
-    Logarithms are undone first, since powers add where sounds do: what comes out is close to the
-    spectrogram of :class:`Mixup`'s result, with the same floor 8 decades below the loudest point.
-    """
-
-    domain: ClassVar[Domain] = "mel"
-
-    def _mix(self, clips: Tensor, other: Tensor, lengths: Tensor, parameters: Parameters) -> Tensor:
-        valid = inside(lengths, clips.shape[2], clips.device)[:, None, :]
-        power = to_power(clips) * valid
-        total = power.sum(dim=2, dtype=precise(clips.device)).to("cpu", torch.float64)
-        own, theirs = factors(total @ band_widths(clips.shape[1]) / lengths, parameters)
-        own, theirs = (value.to(clips.dtype).to(clips.device) for value in (own, theirs))
-        mixed = own[:, None, None] * power + theirs[:, None, None] * to_power(other)
-        # As in Whisper's own spectrogram: never below 1e-10, nor below 1e-8 of the loudest.
-        decades = mixed.clamp(min=1e-10).log10()
-        loudest = decades.masked_fill(~valid, -10.0).amax(dim=(1, 2), keepdim=True)
-        return (torch.maximum(decades, loudest - 8.0) + 4.0) / 4.0
-
-
-def to_power(mel: Tensor) -> Tensor:
-    """Power from this project's spectrograms, which are (log10 power + 4) / 4."""
-    return ((4 * mel - 4) * math.log(10)).exp()
-
-
-def band_widths(n_mels: int) -> Tensor:
-    """Widths of the mel bands in Hz, ``(n_mels,)`` float64.
-
-    Whisper's filters have equal areas: a wide band, of high frequencies, gives less for the same
-    power. Times its width, each band counts as it does in the sound.
-    """
-    edges = torch.from_numpy(librosa.mel_frequencies(n_mels + 2, fmin=0, fmax=NYQUIST))
-    return edges[2:] - edges[:-2]
+        mixed = own[:, None] * clips + theirs[:, None] * partners(clips, lengths, partner)
+        used = inside(lengths * (share > 0), clips.shape[-1], clips.device)
+        return Augmented(torch.where(used, mixed, clips), lengths, mixing)
 
 
 def partners(clips: Tensor, lengths: Tensor, partner: Tensor) -> Tensor:
@@ -193,31 +135,3 @@ def mix_labels(mixing: Tensor, labels: Tensor, n_classes: int) -> Tensor:
         )
     classes = torch.nn.functional.one_hot(labels.long(), n_classes)
     return mixing @ classes.to(mixing)
-
-
-def mix_similarities(
-    similarities: Tensor, rows: Tensor | None = None, columns: Tensor | None = None
-) -> Tensor:
-    """Similarities mixed as the clips were: M_r · S · M_cᵀ.
-
-    With S one where two clips share a speaker and zero elsewhere, the result says how much of two
-    mixed clips' voices is the same: 0.7 · 0.6 + 0.3 · 0.4 for two mixtures of the same two speakers
-    in shares 0.7 : 0.3 and 0.6 : 0.4.
-
-    Args:
-        similarities: ``(B, B')``, between clips before they were mixed.
-        rows: ``(B, B)``, mixing of the clips along the rows; None: those were not mixed.
-        columns: ``(B', B')``, mixing of the clips along the columns; None: those were not mixed.
-
-    Returns:
-        ``(B, B')`` on the device of ``similarities``.
-
-    Raises:
-        ValueError: shapes do not agree.
-    """
-    height, width = similarities.shape
-    for name, mixing, size in (("rows", rows, height), ("columns", columns, width)):
-        if mixing is not None and mixing.shape != (size, size):
-            raise ValueError(f"{name} must have shape {(size, size)}, not {tuple(mixing.shape)}")
-    mixed = similarities if rows is None else rows.to(similarities) @ similarities
-    return mixed if columns is None else mixed @ columns.to(similarities).T

@@ -13,7 +13,6 @@ from torch import Tensor
 from lowser_lib.augment import (
     FrequencyMasking,
     GaussianNoise,
-    MelMixup,
     Mixup,
     SpecAugment,
     SpectralStretch,
@@ -34,9 +33,8 @@ TRANSFORMS: tuple[Transform, ...] = (
     FrequencyMasking(masks=2),
     SpecAugment(),
     Mixup(),
-    MelMixup(),
 )
-ALONE = tuple(one for one in TRANSFORMS if not isinstance(one, Mixup | MelMixup))
+ALONE = tuple(one for one in TRANSFORMS if not isinstance(one, Mixup))
 
 
 def name(transform: Transform) -> str:
@@ -251,7 +249,6 @@ def test_what_each_declares() -> None:
         "TimeMasking": ("mel", True, True),
         "FrequencyMasking": ("mel", True, True),
         "SpecAugment": ("mel", True, True),
-        "MelMixup": ("mel", True, False),
     }
 
 
