@@ -23,6 +23,7 @@ LANGUAGES = {
     "ar": "Arabic",
     "bn": "Bangla",
     "de": "German",
+    "pl": "Polish",
     "en": "English",
     "ur": "Urdu",
 }

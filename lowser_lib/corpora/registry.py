@@ -14,6 +14,7 @@ from lowser_lib.corpora.crema_d import CremaD
 from lowser_lib.corpora.emodb import EmoDb
 from lowser_lib.corpora.iemocap import Iemocap
 from lowser_lib.corpora.msp_podcast import MspPodcast
+from lowser_lib.corpora.nemo import Nemo
 from lowser_lib.corpora.ravdess import Ravdess
 from lowser_lib.corpora.subesco import Subesco
 from lowser_lib.corpora.synthetic_cards import synthetic_corpora
@@ -36,6 +37,7 @@ _REGISTRY: dict[str, Corpus] = {
         EmoDb(),
         Subesco(),
         BanglaEmotion(),
+        Nemo(),
         UrduWords(),
         BanglaSpeech(),
         CommonVoice(),

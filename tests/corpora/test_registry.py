@@ -25,6 +25,7 @@ def test_registry_holds_every_corpus_of_the_course() -> None:
         "emodb",
         "subesco",
         "bangla_emotion",
+        "nemo",
         "urdu_words",
         "bangla_speech",
         "common_voice",
