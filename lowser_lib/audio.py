@@ -1,25 +1,34 @@
 """From a sound file to a waveform: float32, 16 kHz, mono.
 
-soundfile (libsndfile) decodes wav, flac, ogg and mp3, recognised by content and not by the ending
-of the name; soxr resamples. A file is taken only if all of it is there: libsndfile shortens a cut
-wav without a word, so :func:`load_audio` compares what the header announces with what is found.
+:func:`decode` reads the samples as they are stored, of a file that is all there; soxr resamples.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 import soxr
 from joblib import Parallel, delayed
 
 from lowser_lib import files
-from lowser_lib.corpora.base import Exclusion
+from lowser_lib.corpora.base import Exclusion, Row
+from lowser_lib.corpora.decoding import decode, may_pass, reason_of, unreadable
+from lowser_lib.corpora.folders import no_file, no_regular_file
 from lowser_lib.errors import AudioError
+
+__all__ = [
+    "SAMPLE_RATE",
+    "check_files",
+    "content_hash",
+    "decode",
+    "faulty_rows",
+    "load_audio",
+    "locate",
+]
 
 SAMPLE_RATE = 16000
 """Samples a second of every waveform in the course: what Whisper and wav2vec 2.0 expect."""
@@ -32,12 +41,12 @@ OVERSHOOT = 2.0
 """Largest magnitude (+6 dBFS) that is clipped to 1 rather than refused: our choice. Lossy codecs
 overshoot full scale by a little; values far beyond come from samples that were never scaled."""
 
+NEVER_SCALED = 100.0
+"""Largest magnitude (+40 dBFS) that a loud recording may reach: our choice. Beyond it samples are
+whole numbers that nobody divided by their full scale."""
+
 DURATION_TOLERANCE = 0.1
 """Seconds by which a manifest may differ from the sound: mp3 headers count in whole frames."""
-
-_SAMPLE_RATES = range(1000, 768001)
-_UNKNOWN_LENGTH = 0x7FFFF000  # writers into a pipe put this or more where the length belongs
-_BLOCK = 2**22  # samples decoded at a time; nearly every clip is one block
 
 
 def load_audio(path: Path | str) -> np.ndarray:
@@ -60,40 +69,6 @@ def load_audio(path: Path | str) -> np.ndarray:
     return _to_waveform(samples, rate, path)
 
 
-def decode(path: Path | str) -> tuple[np.ndarray, int]:
-    """Read a sound file as it is stored.
-
-    Args:
-        path: A wav, flac, ogg or mp3 file, whatever its name ends in.
-
-    Returns:
-        Samples, float32 of shape (samples, channels), integers scaled to [-1, 1); and their rate
-        in Hz.
-
-    Raises:
-        AudioError: The file is missing, a folder, empty, unreadable, cut short or without samples.
-    """
-    data = _read_bytes(path)
-    _check_complete(data, path)
-    try:
-        # From memory, so that the ending of the name has no say in the format.
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            announced, rate = file.frames, file.samplerate
-            samples = _read_all(file)
-    except soundfile.SoundFileError as error:
-        raise AudioError(
-            f"{path}: cannot be decoded as wav, flac, ogg or mp3 ({_reason(error)}). It is damaged "
-            f"or in another format; get it anew, or convert it with `ffmpeg -i FILE FILE.wav`."
-        ) from error
-    if len(samples) < announced:
-        raise _cut_short(path, f"{announced} frames announced, {len(samples)} found")
-    if len(samples) == 0:
-        raise AudioError(f"{path}: holds no samples (zero length). Leave it out.")
-    if rate not in _SAMPLE_RATES:
-        raise AudioError(f"{path}: announces a sample rate of {rate} Hz. Get the file anew.")
-    return samples, rate
-
-
 def locate(path: str, roots: Sequence[Path] | Path) -> Path:
     """Find the file of a manifest row below one of several roots.
 
@@ -108,6 +83,11 @@ def locate(path: str, roots: Sequence[Path] | Path) -> Path:
     for root in folders:
         if (root / path).is_file():
             return root / path
+    for root in folders:
+        # A folder, a named pipe, a circle of links: there, but nothing to read.
+        fault = no_file(root / path)
+        if fault:
+            raise AudioError(f"{root / path}: {fault}. Put the sound file itself there.")
     raise AudioError(
         f"{path}: no such file below {' or '.join(map(str, folders)) or 'any root: none was given'}"
         f". Put the corpus in place (`lowser corpora list` tells where), or set LOWSER_CORPORA."
@@ -133,29 +113,55 @@ def check_files(
     """
     folders = _roots(roots)
     columns = manifest[["path", "duration", "sample_rate"]]
-    faults = Parallel(n_jobs=jobs, prefer="threads", batch_size=32)(
-        delayed(_fault)(path, folders, duration, rate)
-        for path, duration, rate in columns.itertuples(index=False)
-    )
-    exclusions = [
-        Exclusion(path, fault)
-        for path, fault in zip(manifest["path"], faults, strict=True)
-        if fault is not None
-    ]
+    faults = _faults(list(columns.itertuples(index=False, name=None)), folders, jobs)
     good = np.array([fault is None for fault in faults], dtype=bool)
-    return manifest[good].reset_index(drop=True), exclusions
+    return manifest[good].reset_index(drop=True), [fault for fault in faults if fault is not None]
+
+
+def faulty_rows(root: Path, jobs: int = 1) -> Callable[[list[Row]], list[Exclusion]]:
+    """The check of :func:`check_files` for rows, as :func:`lowser_lib.corpora.verify` takes it.
+
+    Args:
+        root: The corpora root.
+        jobs: Files decoded at the same time; -1 for one a core.
+    """
+
+    def check(rows: list[Row]) -> list[Exclusion]:
+        columns = [(row.path, row.duration, row.sample_rate) for row in rows]
+        return [fault for fault in _faults(columns, [root], jobs) if fault is not None]
+
+    return check
+
+
+_hashes: dict[str, tuple[int, int, int, str]] = {}
+"""Inode, size, time and hash of the files that this process has hashed, by path."""
+
+_SETTLED = 2e9
+"""A file changed within so many ns may change again without its time telling."""
 
 
 def content_hash(path: Path | str) -> str:
     """SHA-256 of a file's bytes in hexadecimal; caches use it to know a sound by its content.
 
+    A file is read once in a process, and again when its size or time has changed.
+
     Raises:
         AudioError: The file is missing, a folder, or cannot be read.
     """
     try:
-        return files.sha256(Path(path))
+        status = Path(path).stat()
+        if fault := no_regular_file(status.st_mode):
+            raise AudioError(f"{path}: {fault}.")
+        state = (status.st_ino, status.st_size, status.st_mtime_ns)
+        known = _hashes.get(str(path))
+        if known is not None and known[:3] == state:
+            return known[3]
+        digest = files.sha256(Path(path))
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
+    if time.time_ns() - status.st_mtime_ns > _SETTLED:
+        _hashes[str(path)] = (*state, digest)
+    return digest
 
 
 def _roots(roots: Sequence[Path] | Path) -> list[Path]:
@@ -163,71 +169,20 @@ def _roots(roots: Sequence[Path] | Path) -> list[Path]:
     return [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]
 
 
-def _read_bytes(path: Path | str) -> bytes:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not data:
-        raise AudioError(f"{path}: an empty file (0 bytes). Get it anew, or leave it out.")
-    return data
-
-
-def _unreadable(path: Path | str, error: OSError) -> AudioError:
-    if isinstance(error, FileNotFoundError):
-        return AudioError(f"{path}: there is no such file. Is the corpus complete?")
-    if isinstance(error, IsADirectoryError):
-        return AudioError(f"{path}: a folder, not a sound file.")
-    return AudioError(f"{path}: cannot be opened ({error.strerror}). Check who may read it.")
-
-
-def _cut_short(path: Path | str, detail: str) -> AudioError:
-    return AudioError(f"{path}: cut short ({detail}). Get the file anew, or leave it out.")
-
-
-def _reason(error: Exception) -> str:
-    # libsndfile has no words for some errors of its decoders; a cut flac is one of them.
-    return getattr(error, "error_string", "").strip(" .") or "damaged, perhaps cut short"
-
-
-def _read_all(file: soundfile.SoundFile) -> np.ndarray:
-    # Not one read of as many frames as announced: a damaged header may announce a terabyte.
-    frames = max(1, _BLOCK // file.channels)
-    blocks = [file.read(frames, dtype="float32", always_2d=True)]
-    while len(blocks[-1]) == frames:
-        blocks.append(file.read(frames, dtype="float32", always_2d=True))
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-
-
-def _check_complete(data: bytes, path: Path | str) -> None:
-    """Raise if the container announces more bytes than there are, where libsndfile would not."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        position = 12
-        while position + 8 <= len(data):
-            size = int.from_bytes(data[position + 4 : position + 8], "little")
-            found = len(data) - position - 8
-            if data[position : position + 4] == b"data":
-                if found < size < _UNKNOWN_LENGTH:
-                    raise _cut_short(path, f"{size} bytes of sound announced, {found} found")
-                return
-            position += 8 + size + size % 2  # chunks begin at even positions
-    elif data[:4] == b"OggS":
-        # RFC 3533, section 6: bit 4 of the sixth byte marks the last page of a stream; byte 26 is
-        # the number of lengths that follow, which sum to the size of the page's content.
-        page = data[data.rfind(b"OggS") :]
-        lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""
-        if not (lengths and page[5] & 4 and len(page) >= 27 + len(lengths) + sum(lengths)):
-            raise _cut_short(path, "the page that ends an Ogg stream is missing or incomplete")
-
-
 def _to_waveform(samples: np.ndarray, rate: int, path: Path | str) -> np.ndarray:
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds NaN or infinite samples. Get it anew, or leave it out.")
     peak = float(np.abs(samples).max())
     if peak > OVERSHOOT:
+        # Nobody's gain is a hundred; whole numbers that were stored as they were are far above.
+        remedy = (
+            "Divide them by the full scale of their format, 32768 for 16 bits,"
+            if peak > NEVER_SCALED
+            else f"Turn the sound down, dividing by {peak:.4g},"
+        )
         raise AudioError(
-            f"{path}: samples reach {peak:.4g}, far beyond full scale (1). Divide them by the full "
-            f"scale of their format, 32768 for 16 bits, and write the file again."
+            f"{path}: samples reach {peak:.4g}, far beyond full scale (1). {remedy} and write the "
+            f"file again."
         )
     mono = samples.mean(axis=1)
     # Before resampling, which rings at both ends of a constant offset.
@@ -250,7 +205,18 @@ def _is_silent(waveform: np.ndarray) -> bool:
     return bool(np.abs(waveform - waveform.mean()).max() < SILENCE)
 
 
-def _fault(path: str, roots: Sequence[Path], duration: float, sample_rate: int) -> str | None:
+def _faults(
+    columns: Iterable[tuple[str, float, int]], roots: Sequence[Path], jobs: int
+) -> list[Exclusion | None]:
+    """What is wrong with each file, given as path, duration and sample rate; None where nothing."""
+    return list(
+        Parallel(n_jobs=jobs, prefer="threads", batch_size=32)(
+            delayed(_fault)(path, roots, duration, rate) for path, duration, rate in columns
+        )
+    )
+
+
+def _fault(path: str, roots: Sequence[Path], duration: float, sample_rate: int) -> Exclusion | None:
     """What is wrong with the file of a row, or None."""
     file: Path | str = path
     try:
@@ -258,10 +224,10 @@ def _fault(path: str, roots: Sequence[Path], duration: float, sample_rate: int) 
         samples, rate = decode(file)
         _to_waveform(samples, rate, file)
     except AudioError as error:
-        return str(error).removeprefix(f"{file}: ")
+        return Exclusion(path, reason_of(error, file), may_pass(error))
     if rate != sample_rate:
-        return f"its sample rate is {rate} Hz, the manifest says {sample_rate} Hz"
+        return Exclusion(path, f"its sample rate is {rate} Hz, the manifest says {sample_rate} Hz")
     seconds = len(samples) / rate
     if abs(seconds - duration) > DURATION_TOLERANCE:
-        return f"it lasts {seconds:.2f} s, the manifest says {duration:.2f} s"
+        return Exclusion(path, f"it lasts {seconds:.2f} s, the manifest says {duration:.2f} s")
     return None

@@ -11,10 +11,11 @@ A manifest is a :class:`pandas.DataFrame` with one row an utterance. Columns (:d
 ``utterance_id``  str      unique; ``corpus/`` and the rest of the path without its ending
 ``corpus``        str      name of the corpus
 ``path``          str      the sound file, relative to the corpora root, forward slashes
-``language``      str      ISO 639-1 code
+``language``      str      ISO 639-1 code, or ISO 639-3 where there is none
 ``speaker``       str      unique across corpora; ``corpus/unknown`` where a corpus tells none
 ``gender``        str      ``female``, ``male``, ``unknown``
-``emotion``       str      ``angry``, ``happy``, ``neutral``, ``sad``; null: no label, or another
+``emotion``       str      ``angry``, ``happy``, ``neutral``, ``sad``, or a class that a
+                           ``table:`` corpus names itself; null: no label, or another
 ``raw_label``     str      the corpus's own label, or null
 ``text_id``       str      id of the sentence, or null
 ``duration``      float64  length in seconds
@@ -25,6 +26,7 @@ A manifest is a :class:`pandas.DataFrame` with one row an utterance. Columns (:d
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
 
@@ -32,7 +34,15 @@ import numpy as np
 import pandas as pd
 
 from lowser_lib import corpora, files
-from lowser_lib.corpora.base import EMOTIONS, GENDERS, Exclusion, Row
+from lowser_lib.corpora.base import (
+    EMOTIONS,
+    GENDERS,
+    SYNONYMS,
+    UNKNOWN_SPEAKER,
+    Exclusion,
+    Row,
+    class_of,
+)
 from lowser_lib.errors import ManifestError
 
 COLUMNS = (
@@ -51,8 +61,8 @@ COLUMNS = (
 """The columns of every manifest, in order; further columns are kept behind them."""
 
 
-UNKNOWN_SPEAKER = "unknown"
-"""Last part of the ``speaker`` of a clip whose corpus does not tell who speaks."""
+MAXIMUM_RATE = 10_000_000
+"""Hz; far above what sound is stored at, so that a slip is seen."""
 
 
 UNLABELLED = -1
@@ -80,12 +90,16 @@ def validate(manifest: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ManifestError: With one line for each breach: column, count, first values, what to do.
     """
+    if manifest.columns.nlevels > 1:
+        raise ManifestError(
+            f"the manifest's columns have {manifest.columns.nlevels} levels (a MultiIndex); give "
+            f"each column one name, with `manifest.columns = [...]`."
+        )
     missing = [column for column in COLUMNS if column not in manifest.columns]
     if missing:
         raise ManifestError(
             f"the manifest has no column {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(repr, manifest.columns)) or 'no columns at all'}. "
-            f"Make manifests with lowser_lib.manifest.from_rows."
+            f"{_few(manifest.columns)}. Make manifests with lowser_lib.manifest.from_rows."
         )
     repeated = manifest.columns[manifest.columns.duplicated()]
     if len(repeated):
@@ -106,6 +120,13 @@ def validate(manifest: pd.DataFrame) -> pd.DataFrame:
     return typed.astype({"sample_rate": "int64"})
 
 
+def _few(columns: pd.Index) -> str:
+    """The names of columns, cut short where they are many."""
+    names = [repr(name)[:60] for name in columns[:20]]
+    more = f", ... ({len(columns)} in all)" if len(columns) > len(names) else ""
+    return ", ".join(names) + more or "no columns at all"
+
+
 def speaker_unknown(manifest: pd.DataFrame) -> pd.Series:
     """Tell for each row, as a boolean, whether its corpus leaves the speaker unnamed."""
     return manifest["speaker"] == manifest["corpus"] + "/" + UNKNOWN_SPEAKER
@@ -116,10 +137,25 @@ def _typed(manifest: pd.DataFrame) -> pd.DataFrame:
     extra = [column for column in manifest.columns if column not in COLUMNS]
     typed = manifest[[*COLUMNS, *extra]].copy()
     for column in _TEXT:
-        typed[column] = typed[column].astype("str")
+        try:
+            typed[column] = typed[column].astype("str")
+        except UnicodeEncodeError as error:
+            raise ManifestError(
+                f"column {column!r} holds text that is not UTF-8: {ascii(error.object)[:200]}. It "
+                f"comes from a file name in another encoding; give the file another name."
+            ) from error
     for column in ("duration", "sample_rate"):
-        typed[column] = pd.to_numeric(typed[column], errors="coerce").astype("float64")
+        # A date or a span of time would become its count of nanoseconds.
+        numbers = typed[column] if not _is_time(typed[column]) else np.nan
+        typed[column] = pd.to_numeric(numbers, errors="coerce")
+        typed[column] = typed[column].astype("float64")
     return typed
+
+
+def _is_time(values: pd.Series) -> bool:
+    if values.dtype == object:
+        return bool(values.map(lambda value: isinstance(value, date | timedelta)).any())
+    return values.dtype.kind in "mM"
 
 
 def _problem(
@@ -169,9 +205,10 @@ def _text_problems(table: pd.DataFrame) -> Iterator[str]:
     )
     yield from _problem(
         text["language"],
-        ~text["language"].str.fullmatch("[a-z]{2}|"),
+        ~text["language"].str.fullmatch("[a-z]{2,3}|"),
         "not an ISO 639-1 code",
-        "Write two lower-case letters, such as `ur`.",
+        "Write two lower-case letters, such as `ur`, or the three of ISO 639-3 where there are "
+        "none, such as `kab`.",
     )
     yield from _problem(
         text["gender"],
@@ -181,11 +218,20 @@ def _text_problems(table: pd.DataFrame) -> Iterator[str]:
     )
     yield from _problem(
         text["emotion"],
-        ~text["emotion"].isin(EMOTIONS) & table["emotion"].notna(),
+        ~(text["emotion"].isin(EMOTIONS) | _own_class(text)) & table["emotion"].notna(),
         "unknown emotion",
         f"Write {', '.join(EMOTIONS)}, or null for no label or another emotion; the corpus's own "
         f"word belongs in raw_label.",
     )
+
+
+def _own_class(text: dict[str, pd.Series]) -> pd.Series:
+    """Which rows have a class that their corpus named itself, as a ``table:`` corpus may."""
+    word = text["emotion"].str.fullmatch(r"[^\W\d_][\w -]*") & (
+        text["emotion"] == text["emotion"].str.lower()
+    )
+    foreign = text["emotion"].isin([*SYNONYMS]) | text["corpus"].isin(corpora.names())
+    return word & ~foreign
 
 
 def _speaker_problems(table: pd.DataFrame) -> Iterator[str]:
@@ -216,50 +262,14 @@ def _number_problems(table: pd.DataFrame, given: pd.DataFrame) -> Iterator[str]:
     )
     yield from _problem(
         given["sample_rate"],
-        ~(np.isfinite(rate) & (rate > 0) & (rate % 1 == 0)),
-        "not a positive whole number of Hz",
+        ~((rate > 0) & (rate <= MAXIMUM_RATE) & (rate % 1 == 0)),
+        f"not a positive whole number of Hz up to {MAXIMUM_RATE}",
         "Take it from the header of the file.",
     )
 
 
-MERGED = {"excited": "happy"}
-"""Emotions counted as one of the four classes, as in Gong et al. 2025 (arXiv 2506.02059)."""
-
-
-SYNONYMS = {
-    "anger": "angry",
-    "happiness": "happy",
-    "joy": "happy",
-    "sadness": "sad",
-    "neutrality": "neutral",
-    "excitement": "excited",
-}
-"""Other forms of the words that :func:`class_of` knows, by the word that the course uses."""
-
-
 NO_EMOTION = "none"
 """Heading under which :func:`skew_table` counts rows whose emotion is null."""
-
-
-def class_of(word: str | None) -> str | None:
-    """Class of an emotion given in plain English.
-
-    Args:
-        word: An emotion such as ``anger``, ``Excited`` or ``fearful``, or None.
-
-    Returns:
-        One of :data:`EMOTIONS`, or None for no emotion and for one outside the four.
-
-    Example:
-        >>> class_of("Anger"), class_of("excited"), class_of("fearful"), class_of(None)
-        ('angry', 'happy', None, None)
-    """
-    if word is None:
-        return None
-    plain = word.strip().lower()
-    plain = SYNONYMS.get(plain, plain)
-    plain = MERGED.get(plain, plain)
-    return plain if plain in EMOTIONS else None
 
 
 def emotion_codes(table: pd.DataFrame, classes: Sequence[str] = EMOTIONS) -> np.ndarray:
@@ -279,8 +289,8 @@ def emotion_codes(table: pd.DataFrame, classes: Sequence[str] = EMOTIONS) -> np.
 def from_rows(rows: Iterable[Row]) -> pd.DataFrame:
     """Manifest of what the parsers found.
 
-    Emotions are merged into the four classes by :func:`class_of`. Whatever lies outside them
-    becomes null, and is still to be read in ``raw_label``:
+    Emotions are merged into the four classes by :func:`class_of`, but for classes that a corpus
+    names itself. Whatever lies outside becomes null, and is still to be read in ``raw_label``:
     ``skew_table(manifest, rows=("corpus", "raw_label"))`` shows which label went where.
 
     Args:
@@ -294,7 +304,9 @@ def from_rows(rows: Iterable[Row]) -> pd.DataFrame:
     """
     found = list(rows)
     columns = {column: [getattr(row, column) for row in found] for column in COLUMNS}
-    columns["emotion"] = [class_of(word) for word in columns["emotion"]]
+    columns["emotion"] = [
+        row.emotion if row.named_class else class_of(row.emotion) for row in found
+    ]
     for column in ("raw_label", "text_id"):
         columns[column] = [value or None for value in columns[column]]
     return _sorted(validate(pd.DataFrame(columns)))
@@ -406,7 +418,7 @@ def load(path: Path) -> pd.DataFrame:
         )
     try:
         manifest = pd.read_parquet(path, page_checksum_verification=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged footer raises whatever pyarrow stumbles over
         raise ManifestError(
             f"{path}: not a complete Parquet file ({error}). Delete it and make it anew with "
             f"`lowser corpora prepare`."
@@ -444,7 +456,7 @@ def skew_table(
     if absent:
         raise ManifestError(
             f"cannot count by {absent[0]!r}: the manifest has no such column, only "
-            f"{', '.join(map(repr, manifest.columns))}."
+            f"{_few(manifest.columns)}."
         )
     values = manifest[[*row_names, columns]].astype("str").fillna(NO_EMOTION)
     counts = values.value_counts().unstack(columns, fill_value=0)

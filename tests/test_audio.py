@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from lowser_lib import audio, manifest
+from lowser_lib.corpora import decoding
 from lowser_lib.errors import AudioError
 
 
@@ -102,7 +103,7 @@ def test_overshoot_is_clipped(tmp_path: Path) -> None:
 def test_a_long_file_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "long.wav", np.stack([sine(seconds=1.0)] * 2, axis=1))
     whole = audio.load_audio(path)
-    monkeypatch.setattr(audio, "_BLOCK", 2 * 3000)
+    monkeypatch.setattr(decoding, "_BLOCK", 2 * 3000)
     assert np.array_equal(audio.load_audio(path), whole)
 
 

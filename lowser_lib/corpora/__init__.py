@@ -24,9 +24,8 @@ from lowser_lib.corpora.base import (
     Row,
     Utterance,
 )
-from lowser_lib.corpora.reading import corpus_folder, read
+from lowser_lib.corpora.reading import Reading, Verification, corpus_folder, read, survey, verify
 from lowser_lib.corpora.registry import found, get, names
-from lowser_lib.corpora.verification import Verification, verify
 
 __all__ = [
     "EMOTIONS",
@@ -35,6 +34,7 @@ __all__ = [
     "DataCard",
     "Download",
     "Exclusion",
+    "Reading",
     "Row",
     "Utterance",
     "Verification",
@@ -43,5 +43,6 @@ __all__ = [
     "get",
     "names",
     "read",
+    "survey",
     "verify",
 ]

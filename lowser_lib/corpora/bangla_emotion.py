@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 
-from lowser_lib.corpora.base import EMOTIONS, DataCard, Exclusion, Utterance
-from lowser_lib.corpora.named import NamedCorpus
-
-UNKNOWN_SPEAKER = "unknown"
+from lowser_lib.corpora.base import (
+    EMOTIONS,
+    UNKNOWN_SPEAKER,
+    DataCard,
+    Exclusion,
+    NamedCorpus,
+    Utterance,
+)
 
 
 class BanglaEmotion(NamedCorpus):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lowser_lib.corpora.base import DataCard, Exclusion, Utterance
-from lowser_lib.corpora.named import NamedCorpus
+from lowser_lib.corpora.base import DataCard, Exclusion, NamedCorpus, Utterance
 
 
 class BanglaSpeech(NamedCorpus):

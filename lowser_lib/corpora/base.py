@@ -9,16 +9,62 @@ given back as an :class:`Exclusion`: listed and counted, never dropped in silenc
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from lowser_lib.corpora.folders import Listing, list_sounds, printable
+from lowser_lib.errors import CorpusError
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 """The four classes of the course, in the order in which every table and model uses them."""
 
 GENDERS = ("female", "male", "unknown")
 """What a corpus may say of a speaker; ``unknown`` wherever it does not say."""
+
+UNKNOWN_SPEAKER = "unknown"
+"""The speaker of a clip whose corpus does not tell who speaks."""
+
+SYNONYMS = {
+    "anger": "angry",
+    "happiness": "happy",
+    "joy": "happy",
+    "sadness": "sad",
+    "neutrality": "neutral",
+    "excitement": "excited",
+    "fear": "fearful",
+    "disgust": "disgusted",
+    "surprise": "surprised",
+    "boredom": "bored",
+    "frustration": "frustrated",
+}
+"""Nouns for emotions, by the adjective that the course uses; other words are taken as they are."""
+
+MERGED = {"excited": "happy"}
+"""Emotions counted as one of the four classes, as in Gong et al. 2025 (arXiv 2506.02059)."""
+
+
+def class_of(word: str | None) -> str | None:
+    """Class of an emotion given in plain English.
+
+    Args:
+        word: An emotion such as ``anger``, ``Excited`` or ``fearful``, or None.
+
+    Returns:
+        One of :data:`EMOTIONS`, or None for no emotion and for one outside the four.
+
+    Example:
+        >>> class_of("Anger"), class_of("excited"), class_of("fearful"), class_of(None)
+        ('angry', 'happy', None, None)
+    """
+    if word is None:
+        return None
+    plain = word.strip().lower()
+    plain = SYNONYMS.get(plain, plain)
+    plain = MERGED.get(plain, plain)
+    return plain if plain in EMOTIONS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +75,13 @@ class Utterance:
         path: The sound file, with forward slashes, relative to the corpus folder.
         speaker: The corpus's own speaker id, not yet prefixed with the corpus.
         gender: ``female``, ``male`` or ``unknown``.
-        language: ISO 639-1 code such as ``ur``.
+        language: ISO 639-1 code such as ``ur``, or ISO 639-3 where there is none (``kab``).
         raw_label: The corpus's own label as written (``W``, ``05``, ``exc``), or None.
         emotion: The same in plain English (``angry``, ``excited``, ``fearful``, ...), before any
             merging and with no regard to the four classes; None when unlabelled.
         text_id: Id of the sentence spoken, where the corpus tells, else None.
+        named_class: Whether :attr:`emotion` is a class that the corpus names itself, one of the
+            four or its own, and not a word still to be sorted.
     """
 
     path: str
@@ -43,17 +91,18 @@ class Utterance:
     raw_label: str | None = None
     emotion: str | None = None
     text_id: str | None = None
+    named_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the manifest, before labels are merged; fields are exactly its columns.
+    """One row of the manifest, before labels are merged; fields are its columns, and one more.
 
     Attributes:
         utterance_id: ``corpus/`` and the path without its ending; unique over all corpora.
         corpus: Name of the corpus.
         path: The sound file relative to the corpora root: ``corpus/`` and :attr:`Utterance.path`.
-        language: ISO 639-1 code.
+        language: ISO 639-1 code, or ISO 639-3 where there is none.
         speaker: ``corpus/`` and the corpus's own speaker id; unique over all corpora.
         gender: ``female``, ``male`` or ``unknown``.
         emotion: Plain English emotion before merging, or None.
@@ -61,6 +110,7 @@ class Row:
         text_id: Id of the sentence spoken, or None.
         duration: Length in seconds, from the file header.
         sample_rate: Samples a second of the file, in Hz.
+        named_class: As in :class:`Utterance`; no column.
     """
 
     utterance_id: str
@@ -74,6 +124,7 @@ class Row:
     text_id: str | None
     duration: float
     sample_rate: int
+    named_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +135,13 @@ class Exclusion:
         path: The file (or the line of a label file). A parser gives it relative to the corpus
             folder; :func:`lowser_lib.corpora.read` puts ``corpus/`` in front, as in a row.
         reason: Why it is left out, one line, without the path.
+        passing: Whether the cause may be gone at the next look (a permission, a busy disk); what
+            was left out so is never kept as an outcome.
     """
 
     path: str
     reason: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +253,86 @@ class Corpus(ABC):
         The same as :meth:`utterances`, except for a corpus whose clips are made from others.
         """
         return self.utterances(folder)
+
+    def notes(self, folder: Path, named: Collection[str]) -> list[str]:
+        """Say what else should be known of the folder, a line each; nothing by default.
+
+        Args:
+            folder: The corpus folder.
+            named: Paths that :meth:`utterances` gave, of utterances and of exclusions.
+        """
+        return []
+
+
+class NamedCorpus(Corpus):
+    """A corpus whose file names tell speaker and emotion.
+
+    Attributes:
+        pattern: Matched against the whole file name without its ending.
+        rule: The naming rule in words, for the reason of an exclusion.
+        subfolder: Where the clips lie below the corpus folder; empty looks everywhere.
+    """
+
+    pattern: re.Pattern[str]
+    rule: str
+    subfolder: str = ""
+
+    @abstractmethod
+    def utterance(self, path: str, match: re.Match[str]) -> Utterance | Exclusion:
+        """Read one clip from its name.
+
+        Args:
+            path: The file, relative to the corpus folder.
+            match: What :attr:`pattern` found in the name.
+        """
+
+    def no_speech(self, path: str, match: re.Match[str]) -> str:
+        """Say why a well-named file is no clip of the corpus, whatever else has its name.
+
+        Args:
+            path: The file, relative to the corpus folder.
+            match: What :attr:`pattern` found in the name.
+
+        Returns:
+            The reason, or nothing for a clip.
+        """
+        return ""
+
+    def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
+        """See :meth:`Corpus.utterances`; a name found twice is taken once."""
+        start = folder / self.subfolder
+        if not start.is_dir():
+            raise CorpusError(
+                f"{self.name}: there is no folder {start}. What has to lie in {folder}: "
+                f"{self.card.layout}"
+            )
+        base = f"{self.subfolder}/" if self.subfolder else ""
+        listing = list_sounds(start)
+        # Some public copies of a corpus hold every clip in two places, which would otherwise
+        # count each clip twice and put the same sound on both sides of a split.
+        first: dict[str, str] = {}
+        for file in listing.sounds:
+            path = base + file
+            stem = PurePosixPath(path).stem
+            match = self.pattern.fullmatch(stem)
+            if match is None:
+                yield Exclusion(path, f"the name does not read as {self.rule}")
+            elif reason := self.no_speech(path, match):
+                yield Exclusion(path, reason)
+            elif stem in first:
+                yield Exclusion(path, f"the same name as {first[stem]}, taken once")
+            else:
+                first[stem] = path
+                yield self.utterance(path, match)
+        yield from faults(listing, base)
+
+
+def faults(listing: Listing, base: str = "") -> Iterator[Exclusion]:
+    """What could not be looked at, as exclusions.
+
+    Args:
+        listing: Of a corpus folder or one in it.
+        base: Path of that folder relative to the corpus folder, with a slash behind it.
+    """
+    for entry in listing.faults:
+        yield Exclusion(printable(base + entry.path), entry.fault, entry.passing)

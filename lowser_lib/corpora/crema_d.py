@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lowser_lib.corpora.base import DataCard, Exclusion, Utterance
-from lowser_lib.corpora.named import NamedCorpus
+from lowser_lib.corpora.base import DataCard, Exclusion, NamedCorpus, Utterance
 from lowser_lib.errors import CorpusError
 
 CODES = {

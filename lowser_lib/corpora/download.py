@@ -31,7 +31,7 @@ import requests
 
 from lowser_lib import files
 from lowser_lib.corpora.base import Corpus, Download
-from lowser_lib.corpora.named import is_stray
+from lowser_lib.corpora.folders import is_stray
 from lowser_lib.corpora.registry import get
 from lowser_lib.errors import DownloadError
 

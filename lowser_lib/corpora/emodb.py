@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lowser_lib.corpora.base import DataCard, Download, Exclusion, Utterance
-from lowser_lib.corpora.named import NamedCorpus
+from lowser_lib.corpora.base import DataCard, Download, Exclusion, NamedCorpus, Utterance
 
 CODES = {
     "W": "angry",  # Wut
@@ -33,7 +32,11 @@ GENDERS = {
 
 
 class EmoDb(NamedCorpus):
-    """Parser of ``03a01Fa.wav``: speaker, sentence, emotion (German initial), version."""
+    """Parser of ``03a01Fa.wav``: speaker, sentence, emotion (German initial), version.
+
+    Release 2.0 adds ``laryngo/``: under each clip's own name the movement of the vocal folds,
+    which is no speech.
+    """
 
     rule = "speaker, sentence, emotion and version, like 03a01Fa"
     # Case matters: the capital in the middle is the emotion, the last letter a version.
@@ -76,6 +79,12 @@ class EmoDb(NamedCorpus):
             "away. Clips that fewer than 80 % of the listeners recognised were left out."
         ),
     )
+
+    def no_speech(self, path: str, match: re.Match[str]) -> str:
+        """Tell electroglottograms from speech by their folder."""
+        folders = path.lower().split("/")[:-1]
+        electrode = any(name.startswith(("laryngo", "egg")) for name in folders)
+        return "an electroglottogram (release 2.0), not speech" if electrode else ""
 
     def utterance(self, path: str, match: re.Match[str]) -> Utterance | Exclusion:
         """Read speaker, sentence and emotion; the gender is the documentation's."""

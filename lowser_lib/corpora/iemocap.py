@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance
-from lowser_lib.corpora.named import audio_files, is_stray
+from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance, faults
+from lowser_lib.corpora.folders import is_stray, list_sounds
 from lowser_lib.errors import CorpusError
 
 CODES = {
@@ -92,9 +92,9 @@ def _session(folder: Path, session: str) -> Iterator[Utterance | Exclusion]:
     if not labels.is_dir():
         raise CorpusError(f"iemocap: the label folder {labels} is missing; unpack it as well")
     sounds = folder / session / "sentences" / "wav"
-    present = {
-        f"{session}/sentences/wav/{file}" for file in audio_files(sounds, suffixes=(".wav",))
-    }
+    listing = list_sounds(sounds, suffixes=(".wav",))
+    present = {f"{session}/sentences/wav/{file}" for file in listing.sounds}
+    unusable = {fault.path: fault for fault in faults(listing, f"{session}/sentences/wav/")}
     seen: set[str] = set()
     for file in sorted(labels.glob("*.txt")):
         if is_stray(file.relative_to(labels)):
@@ -106,8 +106,10 @@ def _session(folder: Path, session: str) -> Iterator[Utterance | Exclusion]:
             if line.startswith("["):
                 found = _turn(session, line, f"{where}:{number}", seen)
                 if isinstance(found, Utterance) and found.path not in present:
-                    found = Exclusion(found.path, f"has a label in {where}, but is missing")
+                    missing = Exclusion(found.path, f"has a label in {where}, but is missing")
+                    found = unusable.pop(found.path, missing)
                 yield found
+    yield from unusable.values()
     for path in sorted(present - seen):
         yield Exclusion(path, "no file in EmoEvaluation has a label for it")
 

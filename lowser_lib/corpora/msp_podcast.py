@@ -6,8 +6,15 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance
-from lowser_lib.corpora.named import audio_files
+from lowser_lib.corpora.base import (
+    UNKNOWN_SPEAKER,
+    Corpus,
+    DataCard,
+    Exclusion,
+    Utterance,
+    faults,
+)
+from lowser_lib.corpora.folders import list_sounds
 from lowser_lib.errors import CorpusError
 
 CODES = {
@@ -24,8 +31,10 @@ CODES = {
 }
 
 TABLE = "Labels/labels_consensus.csv"
-COLUMNS = ("FileName", "EmoClass", "SpkrID", "Gender", "Split_Set")
-UNKNOWN_SPEAKER = "unknown"
+OLD_TABLE = "Labels/labels_concensus.csv"
+"""The same, as releases 1.6 to 1.8 spell it."""
+
+COLUMNS = ("FileName", "EmoClass", "SpkrID", "Gender")
 
 
 class MspPodcast(Corpus):
@@ -54,48 +63,37 @@ class MspPodcast(Corpus):
         ),
         layout=f"{TABLE} and Audios/MSP-PODCAST_0001_0008.wav and the like",
         notes=(
-            "Use the partitions of the release (`partitions`): their test speakers are kept apart. "
-            "Some test clips are published without labels; they are listed as excluded."
+            "The release's own partitions (Split_Set) keep test speakers apart. Some test clips "
+            "are published without labels; they are listed as excluded."
         ),
     )
 
     def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
         """See :meth:`Corpus.utterances`; then the sounds that the table does not speak of."""
         sounds = _sounds(folder)
-        present = set(audio_files(sounds, suffixes=(".wav",)))
+        listing = list_sounds(sounds, suffixes=(".wav",))
+        present = set(listing.sounds)
+        unusable = {fault.path: fault for fault in faults(listing, f"{sounds.name}/")}
         seen: set[str] = set()
-        for line, row in _rows(folder / TABLE):
+        table = OLD_TABLE if (folder / OLD_TABLE).is_file() else TABLE
+        for line, row in _rows(folder / table):
             name = row["FileName"]
             if name in seen:
-                yield Exclusion(f"{TABLE}:{line}", f"{name} is there already, the first is kept")
+                yield Exclusion(f"{table}:{line}", f"{name} is there already, the first is kept")
                 continue
             seen.add(name)
             path = f"{sounds.name}/{name}"
             label = row["EmoClass"]
             if name not in present:
-                yield Exclusion(path, f"is in {TABLE}, but missing")
+                missing = Exclusion(path, f"is in {table}, but missing")
+                yield unusable.pop(path, missing)
             elif label not in CODES:
                 yield Exclusion(path, f"EmoClass {label!r} is not one of {', '.join(CODES)}")
             else:
                 yield _utterance(path, row)
         for name in sorted(present - seen):
-            yield Exclusion(f"{sounds.name}/{name}", f"is not in {TABLE}")
-
-    def partitions(self, folder: Path) -> dict[str, str]:
-        """Give the release's own partition of each clip.
-
-        Args:
-            folder: The corpus folder.
-
-        Returns:
-            ``utterance_id`` of the manifest → ``Split_Set`` (``Train``, ``Development``,
-            ``Test1``, ...).
-        """
-        base = f"{self.name}/{_sounds(folder).name}/"
-        return {
-            base + row["FileName"].rpartition(".")[0]: row["Split_Set"]
-            for _, row in _rows(folder / TABLE)
-        }
+            yield Exclusion(f"{sounds.name}/{name}", f"is not in {table}")
+        yield from unusable.values()
 
 
 def _sounds(folder: Path) -> Path:

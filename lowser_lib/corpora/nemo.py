@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance
-from lowser_lib.corpora.named import audio_files
+from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance, faults
+from lowser_lib.corpora.folders import list_sounds
 from lowser_lib.errors import CorpusError
 
 CODES = {
@@ -58,7 +58,9 @@ class Nemo(Corpus):
 
     def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
         """See :meth:`Corpus.utterances`; then the sounds that the table does not speak of."""
-        sounds = {f"{SOUNDS}/{file}" for file in audio_files(folder / SOUNDS)}
+        listing = list_sounds(folder / SOUNDS)
+        sounds = {f"{SOUNDS}/{file}" for file in listing.sounds}
+        unusable = {fault.path: fault for fault in faults(listing, f"{SOUNDS}/")}
         seen: set[str] = set()
         for where, fields in _lines(folder / TABLE):
             path = f"{SOUNDS}/{fields['file_id']}"
@@ -70,7 +72,8 @@ class Nemo(Corpus):
                 continue
             seen.add(path)
             if path not in sounds:
-                yield Exclusion(path, f"is in {TABLE}, but missing")
+                missing = Exclusion(path, f"is in {TABLE}, but missing")
+                yield unusable.pop(path, missing)
             elif fields["emotion"] not in CODES:
                 reason = f"emotion {fields['emotion']!r} is not one of {', '.join(CODES)}"
                 yield Exclusion(path, reason)
@@ -88,6 +91,7 @@ class Nemo(Corpus):
                 )
         for path in sorted(sounds - seen):
             yield Exclusion(path, f"is not in {TABLE}")
+        yield from unusable.values()
 
 
 def _lines(table: Path) -> Iterator[tuple[str, dict[str, str]]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lowser_lib.corpora.base import DataCard, Download, Exclusion, Utterance
-from lowser_lib.corpora.named import NamedCorpus
+from lowser_lib.corpora.base import DataCard, Download, Exclusion, NamedCorpus, Utterance
 
 CODES = {
     "01": "neutral",
@@ -68,11 +67,21 @@ class Ravdess(NamedCorpus):
         ),
     )
 
-    def utterance(self, path: str, match: re.Match[str]) -> Utterance | Exclusion:
-        """Read the seven fields; song, and numbers outside the authors' lists, are excluded."""
-        _modality, channel, code, _intensity, statement, _repetition, actor = match.groups()
+    def no_speech(self, path: str, match: re.Match[str]) -> str:
+        """Tell speech from song, and the sound files from the sound of the videos."""
+        modality, channel = match.group(1), match.group(2)
         if channel != "01":
-            return Exclusion(path, f"vocal channel {channel}: only 01 is speech (02 is song)")
+            return f"vocal channel {channel}: only 01 is speech (02 is song)"
+        if modality != "03":
+            return (
+                f"modality {modality}: only 03 is a sound file; 01 and 02 are videos, whose sound "
+                f"is that of the clip 03{path.rpartition('/')[2][2:]}"
+            )
+        return ""
+
+    def utterance(self, path: str, match: re.Match[str]) -> Utterance | Exclusion:
+        """Read the seven fields; numbers outside the authors' lists are excluded."""
+        _modality, _channel, code, _intensity, statement, _repetition, actor = match.groups()
         if code not in CODES:
             return Exclusion(path, f"emotion {code} is not one of 01 to 08")
         if not 1 <= int(actor) <= N_ACTORS:

@@ -1,4 +1,8 @@
-"""The registry: every corpus by its name, and a reader's own corpora by ``table:NAME``."""
+"""The registry: every corpus by its name, and a reader's own corpora by ``table:NAME``.
+
+The synthetic corpora have their cards here: the course makes them
+(:mod:`lowser_lib.corpora.synthetic`) in the table format, so that they need no parser of their own.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from pathlib import Path
 
 from lowser_lib.corpora.bangla_emotion import BanglaEmotion
 from lowser_lib.corpora.bangla_speech import BanglaSpeech
-from lowser_lib.corpora.base import Corpus
+from lowser_lib.corpora.base import Corpus, DataCard
 from lowser_lib.corpora.common_voice import CommonVoice
 from lowser_lib.corpora.crema_d import CremaD
 from lowser_lib.corpora.emodb import EmoDb
@@ -17,13 +21,72 @@ from lowser_lib.corpora.msp_podcast import MspPodcast
 from lowser_lib.corpora.nemo import Nemo
 from lowser_lib.corpora.ravdess import Ravdess
 from lowser_lib.corpora.subesco import Subesco
-from lowser_lib.corpora.synthetic_cards import synthetic_corpora
-from lowser_lib.corpora.table import TABLE, TableCorpus, own_card
+from lowser_lib.corpora.table import COLUMNS, TABLE, TableCorpus, own_card
 from lowser_lib.corpora.urdu import Urdu
 from lowser_lib.corpora.urdu_words import UrduWords
 from lowser_lib.errors import CorpusError
 
 OWN = "table:"
+
+_SYNTHETIC = {"english": "en", "urdu": "ur", "german": "de", "bangla": "bn"}
+
+_WARNING = (
+    "SYNTHETIC: a rule-based synthesiser speaks, no human being. It serves to run and test the "
+    "course without a download; a result on it says nothing about people."
+)
+
+
+def _synthetic_card(name: str, title: str, languages: tuple[str, ...], labelled: bool) -> DataCard:
+    """Write the card of one synthetic corpus, which says plainly that no human is speaking."""
+    emotion = (
+        "none asked for; unlabelled"
+        if not labelled
+        else "made by rule: published prosody rules for angry, happy, neutral and sad"
+    )
+    note = _WARNING
+    if name == "synthetic_urdu":
+        note += " Skewed to 86 % male clips, as the real URDU corpus is."
+    if name == "synthetic_urdu_balanced":
+        note += " As many women's clips as men's, in the same cells: to be skewed on purpose."
+    return DataCard(
+        name=name,
+        title=f"SYNTHETIC {title}",
+        languages=languages,
+        size="a few hundred to a thousand clips of a sentence each, 16 kHz, mono, 16 bit",
+        speakers="SYNTHETIC: 20 or more made-up voices a language, female and male",
+        elicitation=f"SYNTHETIC: {emotion}",
+        licence="the sound is made on your machine and yours; eSpeak NG itself is under GPL 3.0",
+        citation="eSpeak NG, https://github.com/espeak-ng/espeak-ng; rules cited in the source",
+        where="made on your machine: the course makes it on first use, offline",
+        layout=f"{TABLE} with the columns {', '.join(COLUMNS)}, and audio/*.wav",
+        labelled=labelled,
+        synthetic=True,
+        notes=note,
+    )
+
+
+def _synthetic_corpora() -> tuple[TableCorpus, ...]:
+    """Give the six synthetic corpora, five labelled and one not."""
+    labelled = [
+        _synthetic_card(
+            f"synthetic_{name}", f"{name.capitalize()} with four emotions", (code,), True
+        )
+        for name, code in _SYNTHETIC.items()
+    ]
+    balanced = _synthetic_card(
+        "synthetic_urdu_balanced",
+        "Urdu with four emotions, other voices than in synthetic_urdu",
+        ("ur",),
+        True,
+    )
+    voices = _synthetic_card(
+        "synthetic_voices",
+        "unlabelled voices in four languages, in the role of Common Voice",
+        tuple(sorted(_SYNTHETIC.values())),
+        False,
+    )
+    return tuple(TableCorpus(card) for card in (*labelled, balanced, voices))
+
 
 # Add a corpus here, and in a file of its own that holds its parser and its data card.
 _REGISTRY: dict[str, Corpus] = {
@@ -41,7 +104,7 @@ _REGISTRY: dict[str, Corpus] = {
         UrduWords(),
         BanglaSpeech(),
         CommonVoice(),
-        *synthetic_corpora(),
+        *_synthetic_corpora(),
     )
 }
 
@@ -65,7 +128,8 @@ def get(name: str) -> Corpus:
     if name.startswith(OWN):
         return _own(name.removeprefix(OWN))
     close = difflib.get_close_matches(name, _REGISTRY, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    likely = close or ([OWN + name] if _is_name(name) else [])
+    hint = f"did you mean {likely[0]}? " if likely else ""
     raise CorpusError(
         f"there is no corpus {name!r}; {hint}Known: {', '.join(_REGISTRY)}. A folder of your own "
         f"with a {TABLE} is {OWN}NAME"

@@ -7,37 +7,46 @@ Put the sound files anywhere below a folder ``NAME`` in the corpora root, and be
     audio/0001.wav,anna,female,de,angry,s01
     audio/0002.wav,anna,female,de,,s02
 
-``path`` is relative to the folder, with forward slashes. ``gender`` is female, male or unknown
-(empty reads as unknown), ``language`` an ISO 639-1 code. ``label`` and ``text_id`` may be empty.
-Then ``corpora.get("table:NAME")`` is the corpus.
+``path`` is relative to the folder, with forward slashes. ``gender`` is female, male or unknown (f,
+m, and empty for unknown, will do), ``language`` an ISO 639-1 code, or an ISO 639-3 one where there
+is none. ``label`` and ``text_id`` may be empty. Semicolons or tabs may stand for the commas.
+
+A label outside the course's four classes is kept, and counts as no class. A table that has classes
+of its own names them in one more column, ``emotion``: calm, fearful, or one of the four.
+
+Then ``corpora.get("table:NAME")`` is the corpus. A line that cannot be used is left out and listed
+by its number; it never costs the lines behind it.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
-from lowser_lib.corpora.base import GENDERS, Corpus, DataCard, Exclusion, Utterance
+from lowser_lib.corpora.base import (
+    GENDERS,
+    SYNONYMS,
+    Corpus,
+    DataCard,
+    Exclusion,
+    Utterance,
+)
+from lowser_lib.corpora.folders import is_stray, list_sounds, printable, walk
 from lowser_lib.errors import CorpusError
 
 TABLE = "corpus.csv"
 COLUMNS = ("path", "speaker", "gender", "language", "label", "text_id")
+CLASS_COLUMN = "emotion"
 
-SYNONYMS = {
-    "anger": "angry",
-    "happiness": "happy",
-    "joy": "happy",
-    "excitement": "excited",
-    "sadness": "sad",
-    "fear": "fearful",
-    "disgust": "disgusted",
-    "surprise": "surprised",
-    "boredom": "bored",
-    "frustration": "frustrated",
-}
-"""Nouns that tables use where the course uses adjectives; other labels are taken as they are."""
+GENDER_WORDS = {"f": "female", "m": "male", "": "unknown", **{name: name for name in GENDERS}}
+"""What may stand for a gender, in capitals or not."""
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_LONGEST_QUOTE = 50  # lines over which a quoted field may run
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class TableCorpus(Corpus):
@@ -53,26 +62,36 @@ class TableCorpus(Corpus):
     def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
         """See :meth:`Corpus.utterances`; in the order of the table."""
         table = folder / TABLE
-        if not table.is_file():
-            raise CorpusError(
-                f"{self.name}: {table} is missing; write one line a clip with the columns "
-                f"{', '.join(COLUMNS)}"
-            )
+        lines = _lines(self.name, table)
+        header, delimiter = _header(self.name, table, lines)
+        # A table from one system may spell a name otherwise than the folder from another does: é
+        # is one letter or two (NFC, NFD).
+        spelt = {unicodedata.normalize("NFC", entry.path): entry.path for entry in walk(folder)}
         seen: set[str] = set()
-        try:
-            with table.open(newline="", encoding="utf-8-sig") as lines:
-                reader = csv.DictReader(lines)
-                missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-                if missing:
-                    raise CorpusError(
-                        f"{self.name}: {table} has no column {', '.join(missing)}; its columns "
-                        f"have to be {', '.join(COLUMNS)}"
-                    )
-                for row in reader:
-                    fields = {name: (row[name] or "").strip() for name in COLUMNS}
-                    yield _read(fields, f"{TABLE}:{reader.line_num}", seen)
-        except UnicodeDecodeError as error:
-            raise CorpusError(f"{self.name}: {table} is not UTF-8 ({error}); save it so") from error
+        for number, fields in _records(lines, delimiter, len(header)):
+            where = f"{TABLE}:{number}"
+            if isinstance(fields, str):
+                yield Exclusion(where, fields)
+            elif len(fields) > len(header) and any(fields[len(header) :]):
+                reason = f"has {len(fields)} fields, the header {len(header)}"
+                yield Exclusion(where, f"{reason}; put a field that holds a mark into quotes")
+            else:
+                row = dict(zip(header, (field.strip() for field in fields), strict=False))
+                yield _read(row, where, seen, spelt)
+
+    def notes(self, folder: Path, named: Collection[str]) -> list[str]:
+        """See :meth:`Corpus.notes`: sounds that the table does not speak of, counted."""
+        listing = list_sounds(folder)
+        other = [path for path in listing.sounds if path not in named]
+        faults = [fault for fault in listing.faults if fault.path not in named]
+        notes = []
+        if other:
+            plural = "s" if len(other) > 1 else ""
+            notes.append(
+                f"{len(other)} sound file{plural} that no line of {TABLE} names (first: {other[0]})"
+            )
+        notes += [f"{printable(fault.path)}: {fault.fault}" for fault in faults]
+        return notes
 
 
 def own_card(name: str) -> DataCard:
@@ -92,30 +111,133 @@ def own_card(name: str) -> DataCard:
     )
 
 
-def _read(fields: dict[str, str], where: str, seen: set[str]) -> Utterance | Exclusion:
+def _lines(name: str, table: Path) -> list[str]:
+    """The lines of the table, whatever ends them."""
+    if not table.is_file():
+        raise CorpusError(
+            f"{name}: {table} is missing; write one line a clip with the columns "
+            f"{', '.join(COLUMNS)}, or have `lowser corpora new` write it"
+        )
+    try:
+        content = table.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{name}: {table} cannot be read ({error.strerror or error})") from error
+    # Excel's "Unicode text" is UTF-16; its "CSV UTF-8" begins with a mark.
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = len(re.findall(rb"\r\n|\r|\n", content[: error.start])) + 1
+        raise CorpusError(
+            f"{name}: {table} is not UTF-8: line {line} holds the byte 0x{content[error.start]:02x}"
+            f" (cp1252, perhaps); save it as UTF-8 ('CSV UTF-8' in Excel)"
+        ) from error
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def _header(name: str, table: Path, lines: list[str]) -> tuple[list[str], str]:
+    """Column names, and what parts them: the mark that finds most of the columns."""
+    first = lines[0]
+    found = {mark: [cell.strip(' "').lower() for cell in first.split(mark)] for mark in _DELIMITERS}
+    delimiter = max(found, key=lambda mark: len({*COLUMNS} & {*found[mark]}))
+    header = found[delimiter]
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise CorpusError(
+            f"{name}: {table} has no column {', '.join(missing)}; its columns have to be "
+            f"{', '.join(COLUMNS)}, parted by {', '.join(_DELIMITERS.values())}"
+        )
+    return header, delimiter
+
+
+def _records(lines: list[str], delimiter: str, width: int) -> Iterator[tuple[int, list[str] | str]]:
+    """The lines as fields, each with its number; or in words what is wrong with a line.
+
+    A quoted field may run over several lines. A quotation mark that nobody closes must not swallow
+    the lines behind it: such a line is read as it stands where that gives the right number of
+    fields.
+    """
+    number = 1
+    while number < len(lines):
+        line, number = lines[number], number + 1
+        if not line.strip():
+            continue
+        try:
+            yield number, _split(line, delimiter)
+            continue
+        except csv.Error as error:
+            fault = str(error)
+        last = _end_of_quote(lines, number - 1, delimiter, width)
+        if last is not None:
+            yield number, _split("\n".join(lines[number - 1 : last + 1]), delimiter)
+            number = last + 1
+            continue
+        plain = line.split(delimiter)
+        if len(plain) == width and "limit" not in fault:
+            yield number, plain
+        elif "limit" in fault:
+            yield number, f"has a field longer than {csv.field_size_limit()} characters"
+        else:
+            yield number, "has a quotation mark that nothing closes; close it, or leave it out"
+
+
+def _end_of_quote(lines: list[str], start: int, delimiter: str, width: int) -> int | None:
+    """The line on which the field that is quoted on line ``start`` ends, if it does so soon."""
+    for last in range(start + 1, min(start + _LONGEST_QUOTE, len(lines))):
+        if len(lines[last].split(delimiter)) >= width:  # a line in its own right
+            return None
+        try:
+            fields = _split("\n".join(lines[start : last + 1]), delimiter)
+        except csv.Error:
+            continue
+        return last if len(fields) == width else None
+    return None
+
+
+def _split(text: str, delimiter: str) -> list[str]:
+    records = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
+    return records[0] if records else []
+
+
+def _read(
+    row: dict[str, str], where: str, seen: set[str], spelt: dict[str, str]
+) -> Utterance | Exclusion:
     """Read one line of the table."""
-    path = fields["path"].replace("\\", "/")
-    gender = fields["gender"].lower() or "unknown"
-    if not path or not fields["speaker"]:
+    path = row["path"].replace("\\", "/")
+    shown = path if len(path) <= 200 else f"{path[:200]}…"
+    speaker, gender = row.get("speaker", ""), row.get("gender", "")
+    language = re.split("[-_]", row.get("language", ""))[0].lower()  # pl-PL is Polish
+    if not path or not speaker:
         return Exclusion(path or where, "has no path or no speaker in the table")
     pure = PurePosixPath(path)
+    if _CONTROL.search("".join(row.values())):
+        return Exclusion(where, "holds a control character; write plain text")
     if pure.is_absolute() or ".." in pure.parts or re.match(r"[A-Za-z]:", path):
-        return Exclusion(path, "leads out of the corpus folder; give it relative to the folder")
+        return Exclusion(shown, "leads out of the corpus folder; give it relative to the folder")
+    if not pure.name or is_stray(pure) or path == TABLE:
+        return Exclusion(where, f"{shown!r} names no sound file")
     path = pure.as_posix()
+    path = shown = spelt.get(unicodedata.normalize("NFC", path), path)
     if path in seen:
-        return Exclusion(path, "is in the table already, the first line is kept")
+        return Exclusion(shown, "is in the table already, the first line is kept")
     seen.add(path)
-    if gender not in GENDERS:
-        return Exclusion(path, f"gender {gender!r} is not one of {', '.join(GENDERS)}")
-    if not re.fullmatch(r"[a-z]{2}", fields["language"]):
-        return Exclusion(path, f"language {fields['language']!r} is no ISO 639-1 code such as ur")
-    label = fields["label"]
+    if gender.lower() not in GENDER_WORDS:
+        words = ", ".join(word for word in GENDER_WORDS if word)
+        return Exclusion(shown, f"gender {gender!r} is not one of {words}")
+    if not re.fullmatch(r"[a-z]{2,3}", language):
+        named = row.get("language", "")
+        return Exclusion(shown, f"language {named!r} is no ISO 639 code such as ur or kab")
+    label, named_class = row.get("label", ""), row.get(CLASS_COLUMN, "").lower()
+    if named_class and not re.fullmatch(r"[^\W\d_][\w -]*", named_class):
+        return Exclusion(shown, f"{CLASS_COLUMN} {named_class!r} is no word")
+    word = named_class if CLASS_COLUMN in row else label.lower()
     return Utterance(
         path=path,
-        speaker=fields["speaker"],
-        gender=gender,
-        language=fields["language"],
+        speaker=speaker,
+        gender=GENDER_WORDS[gender.lower()],
+        language=language,
         raw_label=label or None,
-        emotion=SYNONYMS.get(label.lower(), label.lower()) or None,
-        text_id=fields["text_id"] or None,
+        emotion=SYNONYMS.get(word, word) or None,
+        text_id=row.get("text_id") or None,
+        named_class=bool(named_class),
     )

@@ -15,9 +15,8 @@ import soundfile
 import soxr
 
 from lowser_lib import files
-from lowser_lib.corpora.base import DataCard, Exclusion, Utterance
-from lowser_lib.corpora.headers import why_unreadable
-from lowser_lib.corpora.named import NamedCorpus
+from lowser_lib.corpora.base import DataCard, Exclusion, NamedCorpus, Utterance
+from lowser_lib.corpora.decoding import why_unreadable
 from lowser_lib.corpora.table import COLUMNS, TABLE, TableCorpus
 from lowser_lib.errors import CorpusError
 

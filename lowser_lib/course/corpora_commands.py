@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from lowser_lib import corpora
+from lowser_lib import audio, corpora
 from lowser_lib.errors import LowserError, ProfileError
 from lowser_lib.experiments import data, paths, preparation
 
@@ -39,7 +39,7 @@ def show(names: Sequence[str]) -> int:
 
 
 def verify(names: Sequence[str], jobs: int) -> int:
-    """Compare corpora with their data cards, reading every header.
+    """Compare corpora with their data cards, reading every file to its end.
 
     Args:
         names: Corpora; none takes the real ones that are in place.
@@ -52,7 +52,9 @@ def verify(names: Sequence[str], jobs: int) -> int:
     failed = False
     for name in names or _in_place(root):
         try:
-            found = corpora.verify(name, _root(name, root), jobs=jobs)
+            place = _root(name, root)
+            check = audio.faulty_rows(place, jobs)
+            found = corpora.verify(name, place, jobs=jobs, check=check)
         except LowserError as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = True
@@ -90,6 +92,8 @@ def prepare_all(names: Sequence[str], jobs: int) -> int:
             print(f"       {exclusion.path}: {exclusion.reason}")
         if left_out > 10:
             print(f"       ... and {left_out - 10} more")
+        for note in ready.notes[:10]:
+            print(f"       note: {note}")
     return int(failed)
 
 

@@ -54,6 +54,7 @@ class CourseData:
         exclusions: What was left out, and why.
         hashes: Corpus name to the SHA-256 of its content.
         profile: The profile, or None when corpora were asked for by name.
+        notes: What else should be known of the folders, a line each.
     """
 
     manifest: pd.DataFrame
@@ -61,6 +62,7 @@ class CourseData:
     exclusions: tuple[Exclusion, ...]
     hashes: Mapping[str, str]
     profile: Profile | None = None
+    notes: tuple[str, ...] = ()
 
     def corpus(self, name: str) -> pd.DataFrame:
         """All utterances of one corpus.
@@ -166,6 +168,7 @@ def load(
         exclusions=tuple(exclusion for part in prepared for exclusion in part.exclusions),
         hashes={part.name: part.hash for part in prepared},
         profile=profile,
+        notes=tuple(note for part in prepared for note in part.notes),
     )
 
 

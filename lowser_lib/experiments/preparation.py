@@ -3,13 +3,19 @@
 Reading a corpus means listing its folder, reading every header and decoding every file to find the
 bad ones. The outcome is kept below ``LOWSER_HOME/manifests`` under a key made of the folder's
 fingerprint and the code that reads it: a changed folder or parser makes a new one, a damaged one is
-made again.
+made again. Where a file was left out for a fault that may pass (a permission, a busy disk), the
+outcome is not kept.
+
+A profile's limit on clips cannot be applied before the sound is looked at: the draw
+(:func:`lowser_lib.experiments.data.limit`) is among usable clips, so that one bad file more would
+change which clips are drawn.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +25,12 @@ import pandas as pd
 import lowser_lib
 from lowser_lib import audio, corpora, files, manifest
 from lowser_lib.corpora.base import DataCard, Exclusion
+from lowser_lib.corpora.folders import printable, walk
 from lowser_lib.errors import AudioError, ManifestError, ProfileError
 from lowser_lib.experiments import paths
 
 # Changing any of these may change what is read; their bytes are part of every key.
-_CODE = ("corpora/*.py", "audio.py", "manifest.py", "schema.py")
+_CODE = ("corpora/*.py", "audio.py", "manifest.py")
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Prepared:
         exclusions: What was left out, and why.
         hash: SHA-256 of the usable files' names and bytes: the same on every machine.
         root: The folder in which the corpus has its own.
+        notes: What else should be known of the folder, a line each.
     """
 
     name: str
@@ -43,6 +51,7 @@ class Prepared:
     exclusions: tuple[Exclusion, ...]
     hash: str
     root: Path
+    notes: tuple[str, ...] = ()
 
 
 def folder_name(name: str) -> str:
@@ -77,10 +86,13 @@ def prepare(name: str, jobs: int = 1) -> Prepared:
     kept = _load(name, root, stem, key)
     if kept is not None:
         return kept
-    table, exclusions = manifest.read(name, root, jobs=jobs)
-    table, too_long = manifest.keep_durations(table)
-    table, bad = audio.check_files(table, [root], jobs=jobs)
-    left_out = (*exclusions, *too_long, *bad)
+    reading = corpora.survey(name, root, jobs=jobs)
+    left_out = list(reading.exclusions)
+    table = pd.DataFrame()
+    if reading.rows:
+        table, wrong_length = manifest.keep_durations(manifest.from_rows(reading.rows))
+        table, bad = audio.check_files(table, [root], jobs=jobs)
+        left_out += [*wrong_length, *bad]
     if table.empty:
         first = f"; first: {left_out[0].path}: {left_out[0].reason}" if left_out else ""
         raise ManifestError(
@@ -88,17 +100,25 @@ def prepare(name: str, jobs: int = 1) -> Prepared:
             f"({len(left_out)} left out{first})"
         )
     content = content_hash(table["path"], root)
-    manifest.save(table, stem.with_suffix(".parquet"))
+    prepared = Prepared(name, table, tuple(left_out), content, root, tuple(reading.notes))
+    if not any(exclusion.passing for exclusion in left_out):
+        _keep(prepared, stem, key)
+    return prepared
+
+
+def _keep(prepared: Prepared, stem: Path, key: str) -> None:
+    """Write an outcome: the notes last, so that a half-written one is not taken."""
+    manifest.save(prepared.manifest, stem.with_suffix(".parquet"))
     files.write_json(
         stem.with_suffix(".json"),
         {
             "key": key,
-            "hash": content,
+            "hash": prepared.hash,
             "parquet": audio.content_hash(stem.with_suffix(".parquet")),
-            "exclusions": [asdict(exclusion) for exclusion in left_out],
+            "exclusions": [asdict(exclusion) for exclusion in prepared.exclusions],
+            "notes": prepared.notes,
         },
     )
-    return Prepared(name, table, left_out, content, root)
 
 
 def place(name: str) -> Path:
@@ -168,15 +188,15 @@ def content_hash(files: Iterable[str], root: Path) -> str:
 def fingerprint(folder: Path) -> str:
     """SHA-256 over the names, sizes and times of a folder's files: quick, for this machine only.
 
+    Links count as what they point to, so that sound replaced behind a link is noticed.
+
     Args:
         folder: A corpus folder.
     """
     total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            status = path.stat()
-            name = path.relative_to(folder).as_posix()
-            total.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    for entry in sorted(walk(folder), key=lambda entry: os.fsencode(entry.path)):
+        line = f"{printable(entry.path)}\0{entry.size}\0{entry.time}\0{entry.fault}\n"
+        total.update(line.encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 
@@ -197,6 +217,7 @@ def _load(name: str, root: Path, stem: Path, key: str) -> Prepared | None:
         if notes["key"] != key or notes["parquet"] != audio.content_hash(table):
             return None
         exclusions = tuple(Exclusion(**entry) for entry in notes["exclusions"])
-        return Prepared(name, manifest.load(table), exclusions, notes["hash"], root)
+        loaded = manifest.load(table)
+        return Prepared(name, loaded, exclusions, notes["hash"], root, tuple(notes["notes"]))
     except (OSError, ValueError, KeyError, TypeError, AudioError, ManifestError):
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lowser_lib import corpora
-from lowser_lib.corpora.named import audio_files, is_stray
+from lowser_lib.corpora.folders import is_stray, list_sounds
 from lowser_lib.errors import CorpusError
 
 NAMES = corpora.names()
@@ -133,6 +133,6 @@ def test_stray_files_are_no_sound(tmp_path: Path) -> None:
     for name in ("._a.wav", "__MACOSX/a.wav", ".cache/a.wav", "desktop.ini", "b.WAV", "c/d.mp3"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert audio_files(tmp_path) == ["b.WAV", "c/d.mp3"]
+    assert list_sounds(tmp_path).sounds == ("b.WAV", "c/d.mp3")
     assert is_stray(Path("desktop.ini"))
     assert not is_stray(Path("a/b.wav"))
