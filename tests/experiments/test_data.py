@@ -47,13 +47,13 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    read, calls = preparation.manifest.read, []
+    read, calls = preparation.corpora.survey, []
 
     def counted(name: str, root: Path, jobs: int = 1) -> object:
         calls.append(name)
         return read(name, root, jobs=jobs)
 
-    monkeypatch.setattr(preparation.manifest, "read", counted)
+    monkeypatch.setattr(preparation.corpora, "survey", counted)
     return calls
 
 
