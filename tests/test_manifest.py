@@ -415,3 +415,11 @@ def test_emodb_has_four_classes_and_others(corpora_root: Path, tmp_path: Path) -
     both = manifest.combine(table, manifest.read("ravdess", corpora_root)[0])
     manifest.save(both, tmp_path / "both.parquet")
     pd.testing.assert_frame_equal(manifest.load(tmp_path / "both.parquet"), both)
+
+
+def test_emotions_have_one_number_everywhere() -> None:
+    table = pd.DataFrame({"emotion": ["sad", "angry", None, "neutral", "happy", "fearful"]})
+    codes = manifest.emotion_codes(table)
+    assert codes.dtype == np.int64
+    assert codes.tolist() == [3, 0, -1, 2, 1, -1]
+    assert manifest.emotion_codes(table, ["calm", "fearful"]).tolist() == [-1] * 5 + [1]

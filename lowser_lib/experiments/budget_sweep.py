@@ -213,7 +213,7 @@ def _record(
         metrics=metrics,
         config=task.config,
         corpora=task.hashes,
-        device={**records.device(), "threads": 1},
+        device={**records.device("cpu"), "threads": 1},  # as measure() computes
         commit=commit,
         seconds=seconds,
     )

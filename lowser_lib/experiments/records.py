@@ -265,12 +265,17 @@ def _plain_pandas(value: Any) -> Any:
     return [plain(row) for row in table.to_dict("records")]
 
 
-def device() -> dict[str, Any]:
-    """Describe what computes here: a GPU where torch has found one, else the processor."""
+def device(kind: str | None = None) -> dict[str, Any]:
+    """Describe what computes here.
+
+    Args:
+        kind: The type of the device that was computed on; None takes a GPU where torch has found
+            one, else the processor.
+    """
     # Looked up, not imported: a notebook that has not loaded torch has not computed with it.
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch is not None else 1
-    if torch is not None and torch.cuda.is_available():
+    if torch is not None and kind != "cpu" and torch.cuda.is_available():
         return {"type": "cuda", "name": torch.cuda.get_device_name(), "threads": threads}
     name = platform.processor() or platform.machine()
     return {"type": "cpu", "name": name, "threads": threads}

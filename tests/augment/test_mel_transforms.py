@@ -124,6 +124,14 @@ def test_specaugment_is_its_three_parts() -> None:
     assert whole.time_masking.masks == whole.frequency_masking.masks == 2
 
 
+def test_the_parts_of_specaugment_draw_numbers_of_their_own() -> None:
+    drawn = SpecAugment().draw(2000, generator(7))
+    columns = torch.cat([value.double().reshape(2000, -1) for value in drawn.values()], dim=1)
+    assert columns.shape == (2000, SpecAugment().draws)
+    ties = torch.corrcoef(columns.T).fill_diagonal_(0).abs()
+    assert float(ties.max()) < 0.1  # 2,000 pairs of independent numbers: 0.02, give or take
+
+
 # Time warp
 
 

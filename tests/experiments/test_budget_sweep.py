@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lowser_lib.course import cli
 from lowser_lib.errors import ProfileError, RunError
-from lowser_lib.experiments import budget_sweep, budget_sweep_run, budget_sweep_summary
+from lowser_lib.experiments import (
+    budget_sweep,
+    budget_sweep_run,
+    budget_sweep_summary,
+    records,
+)
 from lowser_lib.experiments.budget_sweep import BudgetSweepSettings
 from lowser_lib.experiments.budget_sweep_run import ARMS, ProbeConfig, uar
 from lowser_lib.experiments.budget_sweep_speech import SpeechConfig, make_view, normalised
@@ -237,3 +243,15 @@ def test_refuses(tmp_path: Path) -> None:
         ProbeConfig(penalty=0)
     with pytest.raises(ValueError, match="frames must be at least 1, not 0"):
         SpeechConfig(frames=0)
+
+
+def test_the_record_names_the_device_that_was_computed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    assert records.device()["type"] == "cuda"
+    recorded: dict[str, Any] = {}
+    monkeypatch.setattr(budget_sweep, "new_record", lambda **given: recorded.update(given))
+    task = SimpleNamespace(path=Path("a.json"), run=SimpleNamespace(seed=0), config={}, hashes={})
+    sweep = SimpleNamespace(name="tiny", profile="tiny")
+    budget_sweep._record(sweep, task, {}, 1.0, {})  # type: ignore[arg-type]
+    assert recorded["device"]["type"] == "cpu" and recorded["device"]["threads"] == 1

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lowser_lib.losses import OtherPositives, nt_xent
+from lowser_lib.losses.nt_xent import plain_nt_xent
 from lowser_lib.sampling import UNLABELLED
 
 BOTH: tuple[OtherPositives, ...] = ("exclude", "include")
@@ -79,6 +80,21 @@ def test_equals_the_plain_loop(form: OtherPositives, sizes: list[int], temperatu
     assert_same(
         lambda x: nt_xent(x, labels, temperature, form),
         lambda x: plain_loop(x, labels, temperature, form),
+        x,
+        atol=1e-10,
+    )
+
+
+@given(sizes=group_sizes, temperature=temperatures)
+@settings(max_examples=25, deadline=None)
+@both_forms
+def test_equals_the_plain_form_beside_it(
+    form: OtherPositives, sizes: list[int], temperature: float
+) -> None:
+    x, labels = draw(sum(sizes)), labels_of(sizes)
+    assert_same(
+        lambda x: nt_xent(x, labels, temperature, form),
+        lambda x: plain_nt_xent(x, labels, temperature, form),
         x,
         atol=1e-10,
     )

@@ -136,6 +136,23 @@ def test_history_tells_both_losses_and_both_schedules() -> None:
     assert history["tau"] == sorted(history["tau"])
 
 
+def test_unlabelled_clips_have_a_batch_size_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    iterate, sizes = PairLoader.__iter__, []
+
+    def counting(self: PairLoader) -> Any:
+        for pairs in iterate(self):
+            sizes.append((len(pairs.labelled.labels), len(pairs.first.labels)))
+            yield pairs
+
+    monkeypatch.setattr(PairLoader, "__iter__", counting)
+    quick = TrainingConfig(epochs=1, batch_size=8)
+    train(training=quick, validation=None, byol={"target_batch": 11})
+    train(training=quick, validation=None)
+    # 16 labelled clips; all 11 unlabelled ones at a time, or two batches of 5 and 6.
+    assert sizes[:2] == [(8, 19), (8, 19)]
+    assert sorted(sizes[2:]) == [(8, 13), (8, 14)]
+
+
 def test_same_seed_same_weights_and_the_encoder_given_stays() -> None:
     before = fingerprint(start())
     first, _ = train()

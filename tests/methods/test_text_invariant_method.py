@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +93,18 @@ def test_a_run_follows_from_its_seed_and_arms_differ() -> None:
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"balance_classes": True}, {"balance_groups": "sampling"}, {"augmentations": "byol"}],
+)
+def test_settings_that_are_not_followed_are_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(setting))} must be"):
+        train_text_invariant(
+            start(), clips(), TEXTS, metric=accuracy, generator=torch.Generator().manual_seed(0),
+            baseline=replace(BASELINE, **setting), training=CONFIG,
+        )  # fmt: skip
 
 
 def test_nothing_to_train_on_is_told() -> None:

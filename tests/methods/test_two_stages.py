@@ -17,6 +17,7 @@ from torch import Tensor
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.encoders.saving import fingerprint, load_encoder
 from lowser_lib.errors import CheckpointError, TrainingError
+from lowser_lib.evaluation import collapse_figures
 from lowser_lib.evaluation.probing import speaker_identifiability
 from lowser_lib.methods import speaker_contrastive, two_stages
 from lowser_lib.methods.baseline import BaselineConfig, train_baseline
@@ -216,10 +217,11 @@ BASELINE = BaselineConfig(hidden=8, encoder_learning_rate=1e-3, head_epochs=2)
 
 def both(folder: Path, seed: int = 3, resume: bool = False, **changes: Any) -> TwoStages:
     settings = {
-        **SETTINGS, "baseline": BASELINE, "settings": SMALL, "unlabelled": toy_speech(), **changes
+        **SETTINGS, "baseline": BASELINE, "settings": SMALL, "unlabelled": toy_speech(),
+        "source": emotions(), **changes,
     }  # fmt: skip
     return train_speaker_contrastive(
-        start(), emotions(), validation=emotions(6), seed=seed, folder=folder,
+        start(), validation=emotions(6), seed=seed, folder=folder,
         execution=Execution(make_fabric("cpu", "32-true"), resume=resume), **settings,
     )  # fmt: skip
 
@@ -273,6 +275,27 @@ def test_files_of_other_settings_are_not_mistaken(tmp_path: Path) -> None:
     both(tmp_path, baseline=rates, resume=True)
     assert len(list(tmp_path.glob("encoder-*.pt"))) == 3
     assert len(list(tmp_path.glob("stage2-*.pt"))) == 4
+
+
+def test_other_sound_of_equal_length_is_not_mistaken(tmp_path: Path) -> None:
+    quick: dict[str, Any] = {"settings": SpeakerContrastiveConfig(8, 2, projection=4, steps=1)}
+    both(tmp_path, **quick)
+    louder = WaveformDataset([2 * sound for sound in toy_speech().waveforms], toy_speech().labels)
+    both(tmp_path, resume=True, unlabelled=louder, **quick)
+    assert len(list(tmp_path.glob("encoder-*.pt"))) == 2
+    changed = ClipDataset([mel + 1 for mel in emotions().mels], emotions().labels)
+    both(tmp_path, resume=True, source=changed, **quick)
+    assert len(list(tmp_path.glob("encoder-*.pt"))) == 2
+    assert len(list(tmp_path.glob("stage2-*.pt"))) == 3
+
+
+def test_spectrograms_can_be_contrasted_and_watched() -> None:
+    settings = replace(SMALL, augmentations="frequency-mask", seconds=None, mixup=False, steps=2)
+    adapted = adapt_to_speakers(
+        start(), spectrograms(toy_speech()), generator=generator(), settings=settings,
+        monitor=collapse_figures, execution=Execution(make_fabric("cpu", "32-true")),
+    )  # fmt: skip
+    assert np.isfinite(adapted.history["embedding_spread"]).all()
 
 
 def test_a_damaged_file_between_is_refused(tmp_path: Path) -> None:

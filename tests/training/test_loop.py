@@ -43,6 +43,7 @@ from lowser_lib.training import (
     loop,
     make_fabric,
     match_embeddings,
+    parameter_groups,
     predict,
     warmup_cosine,
 )
@@ -270,6 +271,22 @@ def test_the_head_may_learn_before_the_encoder_joins_in() -> None:
         training=CONFIG, **settings,
     )  # fmt: skip
     assert not np.allclose(predict(model, data), predict(plain, data), atol=1e-3)
+
+
+def test_the_baseline_computes_with_one_thread_on_a_processor() -> None:
+    torch.set_num_threads(2)
+    seen = []
+
+    def noting(true: np.ndarray, predicted: np.ndarray) -> float:
+        seen.append(torch.get_num_threads())
+        return 0.0
+
+    train_baseline(
+        FakeEncoder(), toy_clips(), toy_clips(8), metric=noting, generator=generator(),
+        settings=BaselineConfig(hidden=8, head_epochs=1), training=CONFIG,
+        execution=Execution(make_fabric("cpu")),
+    )  # fmt: skip
+    assert set(seen) == {1} and torch.get_num_threads() == 2
 
 
 def test_frozen_parameters_stay_and_the_others_move() -> None:
@@ -659,6 +676,41 @@ def test_steps_follow_adamw_and_the_schedule() -> None:
     )
 
 
+def test_biases_and_gains_may_be_left_out_of_the_decay() -> None:
+    class Still(Recipe):
+        """Has no gradient, so that decay alone moves anything."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            linear = nn.Linear(3, 2)
+            nn.init.ones_(linear.bias)
+            self.layers = nn.Sequential(linear, nn.LayerNorm(2))
+
+        def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+            return {"loss": sum((0 * p.sum() for p in self.parameters()), torch.zeros(()))}
+
+        def parameter_groups(self) -> list[dict[str, Any]]:
+            return parameter_groups((self.layers[0], 0.1), (self.layers[1], 0.2))
+
+    moved = {}
+    for decay in ("all", "weights"):
+        recipe, (_, _, loader) = Still(), make_run()
+        before = weights(recipe)
+        config = TrainingConfig(epochs=1, weight_decay=0.5, decay=decay)
+        history = fit(recipe, loader, config, generator=generator())
+        assert history["learning_rate"][0] == pytest.approx(0.1 * warmup_cosine(5, 6, 0.1))
+        after = weights(recipe)
+        moved[decay] = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved["weights"] == {"layers.0.weight"}
+    assert moved["all"] == {"layers.0.weight", "layers.0.bias", "layers.1.weight"}  # one bias is 0
+
+
+def test_parts_without_anything_to_train_have_no_group() -> None:
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False)
+    (group,) = parameter_groups((first, 0.1), (second, 0.2))
+    assert group == {"params": list(first.parameters()), "lr": 0.1}
+
+
 @pytest.mark.parametrize(("steepness", "clipped"), [(1000.0, 0.5), (0.125, 0.125)])
 def test_gradients_are_clipped_before_the_step(steepness: float, clipped: float) -> None:
     recipe, (_, _, loader) = Recorder(steepness), make_run()
@@ -693,6 +745,27 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     assert history["score"] == [0.2, 0.6, 0.6, 0.5, 0.1]
     assert (history.best_epoch, history.stopped_early) == (2, True)
     assert float(recipe.weight.detach()) == after_epoch[1]
+
+
+def test_the_best_epoch_is_the_best_of_all_and_not_of_the_last_two() -> None:
+    recipe, (_, _, loader) = Recorder(), make_run()
+    scores = iter([0.6, 0.1, 0.5, 0.2])
+    config = TrainingConfig(epochs=4, patience=None)
+    history = fit(recipe, loader, config, generator=generator(), score=lambda: next(scores))
+    assert history.best_epoch == 1
+    assert float(recipe.weight.detach()) == recipe.rates[5]  # after the first epoch's 6 steps
+
+
+def test_every_epoch_trains_in_training_mode() -> None:
+    class Watching(Recorder):
+        def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+            assert self.training, f"in evaluation mode at step {step.number}"
+            return super().forward(batch, step)
+
+    recipe, (_, _, loader) = Watching(), make_run()
+    config = TrainingConfig(epochs=3, patience=None)
+    fit(recipe, loader, config, generator=generator(), score=lambda: 0.0)
+    assert len(recipe.steps) == 18 and not recipe.training
 
 
 def test_without_patience_every_epoch_runs_and_the_best_is_kept() -> None:
@@ -819,16 +892,13 @@ def test_nothing_to_train_on() -> None:
         ({"warmup": 1.0}, r"warmup must lie in \[0, 1\), not 1.0"),
         ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number, not 2.5"),
+        ({"decay": "none"}, "decay must be one of 'all', 'weights', not 'none'"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**setting)
-
-
-def test_unknown_precision_is_refused() -> None:
-    with pytest.raises(ValueError, match="precision must be one of 'auto'"):
-        make_fabric(precision="float32")
 
 
 def test_an_empty_history_has_no_rows() -> None:
