@@ -82,6 +82,22 @@ def test_the_ends_say_nothing_and_everything() -> None:
     assert (alone.groupby(["emotion", "text_id"]).size() == 6).all()
 
 
+def test_speakers_take_turns_over_the_sentences_of_an_emotion() -> None:
+    for seed in range(5):
+        drawn = skews.leaning(crossed(speakers=6), 0.0, 4 * 6, seed)
+        assert (drawn.groupby(["emotion", "speaker"]).size() == 1).all()
+        assert len(drawn.groupby(["emotion", "speaker"])) == 24
+
+
+def test_room_is_bounded_by_the_rarest_sentence_whosever_it_is() -> None:
+    table = crossed(speakers=5)
+    owners = skews.own_sentences(table, 1)
+    # Anger never says the sad sentences but once: at a lean of 0 one clip of each sentence is left.
+    rare = (table["emotion"] == "angry") & (table["text_id"] == owners["sad"][0])
+    kept = table[~rare | ~table["speaker"].isin([f"made/S{number}" for number in range(1, 5)])]
+    assert skews.room(kept, owners) == 4 * min(2 * 5, 10 * 1)
+
+
 def test_a_draw_follows_from_clips_and_seed_alone() -> None:
     table = crossed()
     first = skews.leaning(table, 0.5, 40, 7)
@@ -124,3 +140,69 @@ def test_a_total_that_no_classes_share_is_refused(total: int) -> None:
 def test_too_few_sentences_are_refused() -> None:
     with pytest.raises(SplitError, match="3 sentences cannot be dealt out"):
         skews.own_sentences(crossed(sentences=3), 0)
+
+
+# --- a skew by gender --------------------------------------------------------------------------
+
+
+def gendered() -> pd.DataFrame:
+    """Six women and six men, of whom one is of unknown gender, each with all emotions thrice."""
+    gender = ["female"] * 6 + ["male"] * 5 + ["unknown"]
+    table = crossed(speakers=12, sentences=3)
+    return table.assign(gender=[gender[number // 12] for number in range(144)])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0])
+def test_a_skew_changes_shares_and_nothing_else(share: float) -> None:
+    drawn = skews.skewed(gendered(), share, 40, seed=1)
+    assert len(drawn) == 40 and drawn.index.is_monotonic_increasing
+    assert (drawn["gender"] == "male").mean() == pytest.approx(share)
+    assert set(drawn["gender"]) <= {"female", "male"}
+    counts = drawn.groupby(["gender", "emotion"]).size().unstack()
+    assert (counts.nunique(axis=1) == 1).all()
+    for _, part in drawn.groupby(["gender", "emotion"]):  # speakers take turns
+        clips = part["speaker"].value_counts()
+        available = {"female": 6, "male": 5}[part["gender"].iloc[0]]
+        assert clips.max() == -(-len(part) // available)
+
+
+def test_unlabelled_speech_is_skewed_as_one_class() -> None:
+    silent = gendered()
+    silent["emotion"] = pd.NA
+    drawn = skews.skewed(silent, 0.8, 35, seed=1)
+    assert len(drawn) == 35 and (drawn["gender"] == "male").sum() == 28
+    assert drawn.groupby("speaker").size().max() <= -(-28 // 5)
+    partly = gendered()
+    partly.loc[partly.index % 7 == 0, "emotion"] = pd.NA
+    assert skews.skewed(partly, 0.5, 16, seed=1)["emotion"].notna().all()
+
+
+def test_a_skew_that_cannot_be_made_is_refused() -> None:
+    table = gendered()
+    other = skews.skewed(table, 0.5, 40, seed=2)
+    assert set(other.index) != set(skews.skewed(table, 0.5, 40, seed=1).index)
+    with pytest.raises(SplitError, match=r"20 clips of angry with gender male .* there are 15"):
+        skews.skewed(table, 1.0, 80, seed=0)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        skews.skewed(table, 0.5, 41, seed=0)
+    with pytest.raises(ValueError, match="share must lie"):
+        skews.skewed(table, 1.5, 40, seed=0)
+
+
+@pytest.mark.parametrize(("share", "men"), [(0.7, 6), (0.55, 4), (0.3, 2), (0.95, 8)])
+def test_a_share_is_rounded_to_the_nearest_clip(share: float, men: int) -> None:
+    drawn = skews.skewed(gendered(), share, 32, seed=0)
+    counts = drawn[drawn["gender"] == "male"]["emotion"].value_counts()
+    assert counts.to_dict() == dict.fromkeys(EMOTIONS, men)
+
+
+def test_a_skew_follows_from_clips_and_seed_alone() -> None:
+    first = skews.skewed(gendered(), 0.5, 40, seed=3)
+    again = skews.skewed(gendered().sample(frac=1, random_state=1), 0.5, 40, seed=3)
+    assert set(first["utterance_id"]) == set(again["utterance_id"])
+
+
+def test_a_skew_may_be_in_another_column() -> None:
+    table = gendered().assign(language=lambda t: np.where(t.index % 2, "ur", "de"))
+    drawn = skews.skewed(table, 0.25, 32, seed=0, column="language", value="ur")
+    assert (drawn["language"] == "ur").sum() == 8

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from lowser_lib import manifest, skews, splits
+from lowser_lib import manifest, splits
 from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.errors import SplitError
 
@@ -309,48 +309,44 @@ def test_budget_names_the_class_that_has_too_few() -> None:
         splits.label_budget(table, 0, seed=0)
 
 
-# --- a skew made on purpose --------------------------------------------------------------------
+# --- shares are rounded to the nearest, and counted finely ----------------------------------------
 
 
-def gendered() -> pd.DataFrame:
-    """Six women and six men, of whom one is of unknown gender, each with all emotions thrice."""
-    table = make_manifest([(speaker, emotion) for speaker in range(12) for emotion in EMOTIONS * 3])
-    gender = ["female"] * 6 + ["male"] * 5 + ["unknown"]
-    return table.assign(gender=[gender[number // 12] for number in range(144)])
+def test_a_tenth_of_ten_speakers_is_one_and_of_a_thousand_clips_a_hundred() -> None:
+    for fraction, speakers in ((0.1, 1), (0.3, 3), (0.7, 7), (0.9, 9)):
+        _, held_out = splits.speaker_split(even(10), fraction, seed=1)
+        assert held_out["speaker"].nunique() == speakers
+    # 97 small speakers and three large ones: a tenth of the clips can be had to within one clip.
+    cells = [(s, "sad") for s in range(97)] + [(97 + s, "sad") for s in range(3) for _ in range(31)]
+    for seed in range(3):
+        _, held_out = splits.speaker_split(make_manifest(cells), 0.1, seed)
+        assert len(held_out) == 19
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0])
-def test_a_skew_changes_shares_and_nothing_else(share: float) -> None:
-    drawn = skews.skewed(gendered(), share, 40, seed=1)
-    assert len(drawn) == 40 and drawn.index.is_monotonic_increasing
-    assert (drawn["gender"] == "male").mean() == pytest.approx(share)
-    assert set(drawn["gender"]) <= {"female", "male"}
-    counts = drawn.groupby(["gender", "emotion"]).size().unstack()
-    assert (counts.nunique(axis=1) == 1).all()
-    for _, part in drawn.groupby(["gender", "emotion"]):  # speakers take turns
-        said = part["speaker"].value_counts()
-        available = {"female": 6, "male": 5}[part["gender"].iloc[0]]
-        assert said.max() == -(-len(part) // available)
+def test_a_very_small_fraction_holds_out_one_speaker_of_each_class() -> None:
+    _, held_out = splits.speaker_split(even(40), 1e-9, seed=0)
+    assert held_out["speaker"].nunique() == 1
+    train, _ = splits.speaker_split(even(40), 1 - 1e-9, seed=0)
+    assert train["speaker"].nunique() == 1
 
 
-def test_unlabelled_speech_is_skewed_as_one_class() -> None:
-    silent = gendered()
-    silent["emotion"] = pd.NA
-    drawn = skews.skewed(silent, 0.8, 35, seed=1)
-    assert len(drawn) == 35 and (drawn["gender"] == "male").sum() == 28
-    assert drawn.groupby("speaker").size().max() <= -(-28 // 5)
-    partly = gendered()
-    partly.loc[partly.index % 7 == 0, "emotion"] = pd.NA
-    assert skews.skewed(partly, 0.5, 16, seed=1)["emotion"].notna().all()
-
-
-def test_a_skew_that_cannot_be_made_is_refused() -> None:
-    table = gendered()
-    other = skews.skewed(table, 0.5, 40, seed=2)
-    assert set(other.index) != set(skews.skewed(table, 0.5, 40, seed=1).index)
-    with pytest.raises(SplitError, match=r"20 clips of angry with gender male .* there are 15"):
-        skews.skewed(table, 1.0, 80, seed=0)
-    with pytest.raises(ValueError, match="multiple of 4"):
-        skews.skewed(table, 0.5, 41, seed=0)
-    with pytest.raises(ValueError, match="share must lie"):
-        skews.skewed(table, 1.5, 40, seed=0)
+def test_of_several_searches_the_most_even_counts() -> None:
+    generator = np.random.default_rng(3)
+    cells = [
+        (speaker, EMOTIONS[emotion])
+        for speaker, size in enumerate(generator.integers(1, 30, 14))
+        for emotion in generator.integers(0, 4, size)
+    ]
+    table = make_manifest(cells)
+    codes, names = pd.factorize(table["speaker"], sort=True)
+    counts = np.zeros((len(names), 5), dtype=np.int64)
+    np.add.at(counts, (codes, pd.factorize(table["emotion"], sort=True)[0]), 1)
+    counts[:, -1] = counts.sum(axis=1)
+    weights, draw = np.ones(3, dtype=np.int64), np.random.default_rng(0)
+    scores = [splits._assign(counts, weights, draw.permutation(14))[1] for _ in range(8)]
+    assert len(set(scores)) > 1
+    parts = splits._parts(table, weights, 0, "")
+    of_speaker = np.array([parts[codes == code][0] for code in range(14)])
+    assert score_of(of_speaker, counts * splits._WHOLE // counts.sum(axis=0), weights) == min(
+        scores
+    )
