@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from lowser_lib import files
 from lowser_lib.errors import CacheError, CheckpointError, RunError

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lowser_lib import corpora, manifest
 from lowser_lib.corpora.base import EMOTIONS, Exclusion, Row

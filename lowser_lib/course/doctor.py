@@ -279,16 +279,47 @@ def check_corpora(find_root: Callable[[], Path | None] = paths.corpora_root) -> 
     except LowserError as error:
         remedy = f"correct or unset {paths.CORPORA_VARIABLE}"
         return Check(name, False, str(error), remedy)
-    if root is None:
-        detail = f"{paths.CORPORA_VARIABLE} is not set; the fast profile makes its own speech"
-        return Check(name, True, detail)
     try:
         from lowser_lib import corpora  # here, since a missing package is to be reported above
     except ImportError as error:
         return Check(name, False, f"cannot be looked up: {error}", SETUP_REMEDY)
-    found = [one for one in corpora.names() if (root / one).is_dir()]
-    listed = ", ".join(found) if found else "none of those the course knows"
-    return Check(name, True, f"{root}: {listed}")
+    if root is None:
+        detail = f"{paths.CORPORA_VARIABLE} is not set; the fast profile makes its own speech"
+    else:
+        present = [corpus for corpus in corpora.names() if (root / corpus).is_dir()]
+        detail = f"{root}: {', '.join(present) or 'none of those the course knows'}"
+    return Check(name, True, f"{detail}; {missing_corpora('open', root)}")
+
+
+def missing_corpora(profile: str, root: Path | None) -> str:
+    """Which corpora a profile lacks, which of them can be fetched, and by what command.
+
+    Args:
+        profile: Name of a profile.
+        root: The root of the real corpora, or None where there is none.
+    """
+    from lowser_lib import corpora
+    from lowser_lib.experiments import profiles
+    from lowser_lib.experiments.preparation import folder_name
+
+    cards = {name: corpora.get(name).card for name in profiles.get(profile).corpora}
+    missing = [
+        name
+        for name, card in cards.items()
+        if not card.synthetic and not (root is not None and (root / folder_name(name)).is_dir())
+    ]
+    if not missing:
+        return f"the {profile} profile has all it needs"
+    parts = [f"the {profile} profile lacks {', '.join(missing)}"]
+    if fetched := [name for name in missing if cards[name].downloadable]:
+        command = f"python data_scripts/download_corpora.py {' '.join(fetched)} --root"
+        which = "all" if fetched == missing else ", ".join(fetched)
+        parts.append(f"`{command} {root or 'FOLDER'}` fetches {which}")
+        if root is None:
+            parts[-1] += f" (then set {paths.CORPORA_VARIABLE} to FOLDER)"
+    if by_hand := [name for name in missing if name not in fetched]:
+        parts.append(f"by hand: {', '.join(by_hand)} (`lowser corpora list` says where)")
+    return "; ".join(parts)
 
 
 def check_encoders(folder: Path) -> Check:

@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lowser_lib.errors import ProfileError
-from lowser_lib.files import HOME_VARIABLE as HOME_VARIABLE
-from lowser_lib.files import home as home
+from lowser_lib.files import HOME_VARIABLE as HOME_VARIABLE, home as home
 
 CORPORA_VARIABLE = "LOWSER_CORPORA"
 

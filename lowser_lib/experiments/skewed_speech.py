@@ -19,8 +19,7 @@ from lowser_lib import manifest, skews, splits
 from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import data
 from lowser_lib.experiments.profiles import Profile
-from lowser_lib.experiments.sweep_speech import VALIDATION, Speech
-from lowser_lib.experiments.sweep_speech import speech_of as plain_speech_of
+from lowser_lib.experiments.sweep_speech import VALIDATION, Speech, speech_of as plain_speech_of
 
 CORPORA = {"ur": "synthetic_urdu_balanced"}
 """The corpus that can be skewed, by language."""

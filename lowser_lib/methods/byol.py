@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from lowser_lib.audio import SAMPLE_RATE
-from lowser_lib.augment import Compose
-from lowser_lib.augment import byol as preset
+from lowser_lib.augment import Compose, byol as preset
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.heads import mlp
 from lowser_lib.encoders.protocol import Encoder

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from lowser_lib.augment import FrequencyMasking, SpecAugment, SpectralStretch, TimeMasking, TimeWarp

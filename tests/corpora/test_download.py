@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from lowser_lib import corpora
-from lowser_lib.corpora import Corpus, Download
-from lowser_lib.corpora import download as downloads
+from lowser_lib.corpora import Corpus, Download, download as downloads
 from lowser_lib.corpora.bangla_speech import BanglaSpeech
 from lowser_lib.corpora.download import fetch, unpack
 from lowser_lib.errors import DownloadError

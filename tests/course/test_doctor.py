@@ -10,6 +10,7 @@ import pytest
 
 from lowser_lib.course import doctor
 from lowser_lib.errors import ProfileError
+from lowser_lib.experiments import profiles
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,25 @@ def test_no_corpora_is_well_but_a_wrong_root_is_not() -> None:
     assert doctor.check_corpora(lambda: None).ok
     check = doctor.check_corpora(wrong)
     assert not check.ok and "/none" in check.detail and "LOWSER_CORPORA" in check.remedy
+
+
+def test_missing_corpora_come_with_the_command_that_fetches_them(tmp_path: Path) -> None:
+    wanted = profiles.get("open").corpora
+    nothing = doctor.missing_corpora("open", None)
+    assert all(name in nothing for name in wanted)
+    assert "download_corpora.py ravdess urdu emodb" in nothing
+    assert "then set LOWSER_CORPORA" in nothing
+    for name in wanted:
+        (tmp_path / name).mkdir()
+    assert doctor.missing_corpora("open", tmp_path) == "the open profile has all it needs"
+    (tmp_path / "urdu").rmdir()
+    command = f"`python data_scripts/download_corpora.py urdu --root {tmp_path}` fetches all"
+    assert doctor.missing_corpora("open", tmp_path) == f"the open profile lacks urdu; {command}"
+    assert "by hand: msp_podcast" in doctor.missing_corpora("paper", tmp_path)
+    assert doctor.missing_corpora("fast", None) == "the fast profile has all it needs"
+    check = doctor.check_corpora(lambda: tmp_path)
+    assert check.ok
+    assert "lacks urdu" in check.detail
 
 
 def test_synthesiser_loads() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lowser_lib.errors import EvaluationError
 from lowser_lib.evaluation.similarity import frequency_distance

@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.linalg
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.cross_decomposition import CCA
 
 from lowser_lib.errors import EvaluationError

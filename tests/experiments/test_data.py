@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lowser_lib.errors import ManifestError, ProfileError
 from lowser_lib.experiments import data, paths, preparation

@@ -8,8 +8,7 @@ from itertools import combinations, permutations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from lowser_lib.losses import nt_xent, pairwise_nt_xent

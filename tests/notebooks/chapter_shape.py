@@ -7,12 +7,12 @@ A chapter has, in this order:
 - one cell tagged ``parameters``: ``PROFILE = "fast"`` and ``SEED = 0``, nothing else;
 - teaching cells of at most 40 lines, without addresses or absolute paths, all of whose printed
   output nbval compares;
-- at least two exercises. The exercise is a cell tagged ``exercise``: a function whose body is a
-  docstring and ``...``, then its check, ``check_masked_mean(masked_mean)``; stored output ``Not
-  yet: ...``. The solution is a later cell, before the next exercise, tagged ``solution`` and
-  ``hide-cell`` with ``"jupyter": {"source_hidden": true}``: the same function written out, then
-  the same check; stored output ``Solved: ...``. JupyterLab folds it by the metadata, the book by
-  the tag;
+- at least two exercises, under headings ``### Exercise 1 · ...`` that are numbered from 1. The
+  exercise is a cell tagged ``exercise``: a function whose body is a docstring and ``...``, then its
+  check, ``check_masked_mean(masked_mean)``; stored output ``Not yet: ...``. The solution is a later
+  cell, before the next exercise, tagged ``solution`` and ``hide-cell`` with ``"jupyter":
+  {"source_hidden": true}``: the same function written out, then the same check; stored output
+  ``Solved: ...``. JupyterLab folds it by the metadata, the book by the tag;
 - a heading with the word *takeaways*.
 """
 
@@ -107,6 +107,18 @@ def _code_problems(notebook: Any) -> Iterator[str]:
 
 
 def _exercise_problems(notebook: Any) -> Iterator[str]:
+    headings = [
+        int(number)
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for number in re.findall(r"^#+ Exercise (\d+)\b", cell.source, re.MULTILINE)
+    ]
+    tagged = sum("exercise" in tags(cell) for _, cell in _code(notebook))
+    if headings != list(range(1, tagged + 1)):
+        yield (
+            f"{tagged} cells are tagged 'exercise', and the headings '### Exercise N' are numbered "
+            f"{headings}: they should run from 1, one before each"
+        )
     waiting: int | None = None
     exercises = 0
     for number, cell in _code(notebook):
@@ -124,6 +136,8 @@ def _exercise_problems(notebook: Any) -> Iterator[str]:
                 yield f"the solution in code cell {number} lacks the tag 'hide-cell'"
             if not cell.metadata.get("jupyter", {}).get("source_hidden"):
                 yield f"the solution in code cell {number} lacks jupyter.source_hidden"
+        elif _CHECK.search(cell.source):
+            yield f"code cell {number} has a check, but is tagged neither exercise nor solution"
     if waiting is not None:
         yield f"the exercise in code cell {waiting} has no solution behind it"
     if exercises < MIN_EXERCISES:

@@ -26,8 +26,11 @@ def exercise(name: str) -> list[Any]:
     ]
 
 
+EXERCISES = "### Exercise 1 · First\n\nDo it.\n\n### Exercise 2 · Second"
+
+
 def good() -> Any:
-    intro = "# 03 · A chapter\n\n## Objectives\n\nAbout 20 minutes."
+    intro = "# 03 · A chapter\n\n## Objectives\n\nAbout 20 minutes.\n\n" + EXERCISES
     return nbformat.v4.new_notebook(
         cells=[
             nbformat.v4.new_markdown_cell(intro),
@@ -79,6 +82,10 @@ def without(*positions: int) -> Any:
         (without(6), "no solution"),
         (without(2), "no exercise"),
         (edit(2, source="def first(x): ..."), "does not end in a check"),
+        (edit(2, metadata={}), "tagged neither exercise nor solution"),
+        (edit(2, metadata={}), "1 cells are tagged 'exercise'"),
+        (edit(0, source=good().cells[0].source.replace("Exercise 2", "Exercise 3")), "[1, 3]"),
+        (edit(0, source=good().cells[0].source.replace(" 2 ·", " ·")), "numbered [1]"),
         (edit(2, outputs=[]), "'Not yet:'"),
         (edit(3, outputs=[]), "'Solved:'"),
         (edit(3, metadata={"tags": ["solution", "hide-cell"]}), "source_hidden"),

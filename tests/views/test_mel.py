@@ -10,8 +10,7 @@ import pytest
 import soundfile
 import torch
 import whisper
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from lowser_lib.errors import AudioError

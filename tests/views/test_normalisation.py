@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from lowser_lib.errors import AudioError
 from lowser_lib.views.normalisation import FLOOR, BandStatistics, match_bands, standardise_speakers

@@ -20,8 +20,7 @@ import safetensors.torch
 import soundfile
 import torch
 import torchaudio
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 from torchaudio.models import wav2vec2_model, wavlm_model
 from torchaudio.models.wav2vec2.utils import import_huggingface_model
