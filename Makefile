@@ -7,10 +7,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lock-stamp
 PACKAGE_STAMP := $(VENV)/.package-stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+WORK ?= work
+LAB_OPTIONS ?=
 BENCHMARKS := $(sort $(wildcard benchmarks/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course test slow nbval lab book notebooks bench lint lock clean
+.PHONY: help setup course test slow nbval lab book pdf browser sounds notebooks bench lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,14 +65,28 @@ nbval: $(PACKAGE_STAMP) ## the notebooks alone, as they stand, on one thread, wi
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval notebooks
 	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --nbval notebooks
 
-lab: $(PACKAGE_STAMP) ## open the chapters in JupyterLab, in the browser
-	$(BIN)/jupyter lab --LabApp.news_url=None \
-	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate notebooks
+# Students write into copies: what is in work/ already is never touched, and git does not see it.
+lab: $(PACKAGE_STAMP) ## open copies of the chapters in JupyterLab; what you write in work/ stays
+	@mkdir -p $(WORK) && for chapter in notebooks/*.ipynb; do \
+	  copy=$(WORK)/$$(basename $$chapter); [ -e "$$copy" ] || cp "$$chapter" "$$copy"; \
+	done
+	JUPYTER_CONFIG_PATH="$(CURDIR)/book/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	  $(BIN)/jupyter lab --LabApp.news_url=None \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_OPTIONS) $(WORK)
 
 book: $(PACKAGE_STAMP) ## build the book into book/_build/html; a warning is an error
 	$(BIN)/python book/make_pages.py
 	$(BIN)/python book/prepare.py
 	$(BIN)/jupyter-book build book --all -n -W --keep-going
+
+pdf: book ## print the whole course into book/_build/lowser.pdf, through Chromium
+	$(BIN)/python book/print_pdf.py
+
+browser: book ## try the book and the lab in Chromium (Debian: apt-get install chromium)
+	$(BIN)/python -m pytest -m browser tests/book_browser
+
+sounds: $(PACKAGE_STAMP) ## make the book's listening test and grid of transforms anew
+	$(BIN)/python book/make_sounds.py
 
 notebooks: $(PACKAGE_STAMP) ## run the chapters in the fast profile and store their outputs
 	$(BIN)/lowser refresh
@@ -99,6 +115,6 @@ lock: ## resolve requirements.lock anew from pyproject.toml (needs the network)
 	@echo "Renewed. Bring environment.yml to the same versions, then: make test"
 
 clean: ## remove what the targets made, save for .venv
-	rm -rf build dist book/_build book/notebooks .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist book/_build book/notebooks book/_extra .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

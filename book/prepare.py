@@ -30,6 +30,9 @@ BOOK = Path(__file__).parent
 MATHJAX = "tex-svg.js"
 """One file, formulas as SVG: no fonts, nothing that is loaded later."""
 
+PEOPLE = "listening_people.js"
+"""What ``book/make_sounds.py`` makes from a reader's own corpora."""
+
 AMBIGUOUS = {"cell", "class", "control", "frame", "head", "lean", "point", "positive", "negative",
              "precision", "spread", "view", "fold", "stem", "matched", "anchor", "skew", "seed",
              "F1", "cosine", "corpus"}  # fmt: skip
@@ -149,8 +152,10 @@ def linked(text: str, targets: Targets, seen: Seen, number: str) -> str:
         seen: What the chapter has linked so far; is added to.
         number: The chapter itself, which is not linked.
     """
-    if re.match(r"## References", text):
-        return _LISTED.sub(lambda match: _listed(match, targets), text)
+    prose, heading, listed = text.partition("## References\n")
+    if heading:
+        listed = _LISTED.sub(lambda match: _listed(match, targets), listed)
+        return linked(prose, targets, seen, number) + heading + listed
     parts, end = [], 0
     for kept in _KEPT.finditer(text):
         parts += [_between(text[end : kept.start()], targets, seen, number), kept[0]]
@@ -162,7 +167,7 @@ def linked(text: str, targets: Targets, seen: Seen, number: str) -> str:
 def _listed(match: re.Match[str], targets: Targets) -> str:
     """A line of a chapter's references, its year linked to the bibliography."""
     # Here authors are written "T. Wang, P. Isola" or "Z. Gong et al.": the first has initials.
-    first = re.sub(r"^(?:[A-Z][\w.-]*\.\s*)+", "", re.split(r", | et al", match["authors"])[0])
+    first = re.sub(r"^(?:[A-Z]\S*\.\s*)+", "", re.split(r", | et al", match["authors"])[0])
     key = targets.key_of(first, match["year"])
     if key is None:
         return match[0]
@@ -350,6 +355,18 @@ def place_mathjax(folder: Path) -> None:
     shutil.copyfile(source, folder / "mathjax" / MATHJAX)
 
 
+def place_sounds(book: Path) -> None:
+    """Copy the sounds of the listening page: synthetic ones, and people where this reader has some.
+
+    Args:
+        book: The book's folder.
+    """
+    shutil.copytree(BOOK / "sounds", book / "_extra" / "sounds")
+    people = files.home() / "book" / PEOPLE
+    held = people.read_text(encoding="utf-8") if people.is_file() else ""
+    files.write_text(book / "_extra" / "sounds" / PEOPLE, held)
+
+
 def prepare(book: Path, notebooks: Path) -> None:
     """Fill ``book/notebooks`` and ``book/_extra`` anew.
 
@@ -366,6 +383,7 @@ def prepare(book: Path, notebooks: Path) -> None:
         chapter(notebook, targets, digits)
         files.write_text(book / "notebooks" / name, nbformat.writes(notebook))
     place_mathjax(book / "_extra")
+    place_sounds(book)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -79,6 +79,11 @@ def test_citations_are_in_the_bibliography() -> None:
             assert {key.strip() for key in used.split(",")} <= set(keys), f"{name}: {used}"
 
 
+def test_every_reference_has_a_doi_or_an_address() -> None:
+    entries = re.split(r"^@", read("references.bib"), flags=re.MULTILINE)[1:]
+    assert not [one[:40] for one in entries if not re.search(r"^\s*(?:doi|url)\s*=", one, re.M)]
+
+
 def test_data_cards_page_says_what_the_cards_say() -> None:
     make_pages = runpy.run_path(str(BOOK / "make_pages.py"))
     text = make_pages["page"](corpora.get(name).card for name in corpora.names())

@@ -168,20 +168,24 @@
     let last = null, entry = null;
     rows.forEach((row) => {
       const [name, ...cells] = row.children;
-      const again = entry && name.textContent === last;
+      const told = name.textContent;
+      const again = entry && told === last;
       if (!again) {
         entry = element("div", { className: "record" });
-        entry.append(element("p", { className: "record-name" }, ...name.childNodes));
+        const inside = name.querySelector(":scope > p:only-child") || name;
+        entry.append(element("p", { className: "record-name" }, ...inside.childNodes));
         list.append(entry);
-        last = entry.textContent;
+        last = told;
       }
+      const line = element("p", { className: again ? "record-again" : "" });
       cells.forEach((cell, index) => {
         if (!cell.textContent.trim()) return;
-        const line = element("p", { className: again && index === 0 ? "record-again" : "" });
+        if (line.childNodes.length) line.append(" · ");
         line.append(element("span", { className: "record-field", textContent: heads[index + 1] + ": " }));
-        line.append(...cell.childNodes);
-        entry.append(line);
+        const paragraphs = [...cell.children].filter((child) => child.tagName === "P");
+        line.append(...(paragraphs.length === 1 ? paragraphs[0] : cell).childNodes);
       });
+      entry.append(line);
     });
     (table.closest(".table-scroll") || table).replaceWith(list);
   }
@@ -219,6 +223,11 @@
     });
     glossary.before(line);
   }
+
+  // On paper everything is unfolded.
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("article.bd-article details").forEach((fold) => { fold.open = true; });
+  });
 
   document.addEventListener("DOMContentLoaded", () => {
     [tables, figures, formulas, letters, quizzes, scoreboard, carryWords, markHits].forEach((part) => part());

@@ -159,7 +159,7 @@ def fit(
         run.load(checkpoint)
 
     bar = tqdm(
-        total=total, initial=run.epoch * steps, unit="step", file=sys.stderr,
+        total=total, initial=run.epoch * steps, unit="step", file=sys.stderr, leave=False,
         disable=not execution.progress,
     )  # fmt: skip
     cuda = [fabric.device] if fabric.device.type == "cuda" else []

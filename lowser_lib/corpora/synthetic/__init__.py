@@ -144,7 +144,9 @@ def _make(
         folders = {name: stack.enter_context(sibling(root / name)) for name in plans}
         tasks = [Task(b, folders[name]) for name, batches in plans.items() for b in batches]
         bar = stack.enter_context(
-            tqdm(total=clips, desc="synthetic speech", unit="clip", disable=not progress)
+            tqdm(
+                total=clips, desc="synthetic speech", unit="clip", leave=False, disable=not progress
+            )
         )
 
         def advance(task: Task) -> None:
