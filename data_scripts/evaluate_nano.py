@@ -20,13 +20,13 @@ import argparse
 import sys
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import joblib
 import pandas as pd
 
-from lowser_lib.experiments import paths, profiles, records, sweep_methods
+from lowser_lib.experiments import paths, profiles, records
+from lowser_lib.experiments.speech import FOLDS
 from pretraining.comparison import VARIANTS, neural, speech_of, yardsticks
 
 
@@ -53,20 +53,17 @@ def main() -> None:
         rows += tested
         print(tested[0], file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
-    record = records.RunRecord(
-        schema=records.SCHEMA,
+    record = records.new_record(
         chapter="03",
         name="nano",
         profile=profile.name,
         seed=0,
         metrics=records.plain({"runs": table}),
-        config=records.plain({**profile.to_dict(), "folds": sweep_methods.FOLDS}),
+        config=records.plain({**profile.to_dict(), "folds": FOLDS}),
         corpora=dict(speech.loaded.hashes),
         device=records.device(),
-        versions=records.versions(),
         commit=commit,
-        seconds=round(time.monotonic() - begun, 1),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=time.monotonic() - begun,
     )
     print(f"wrote {record.save(arguments.results)}: {len(asdict(record)['metrics']['runs'])}")
     means = table.pivot_table("macro_f1", ["method", "matching"], "test", sort=False)

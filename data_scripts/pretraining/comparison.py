@@ -17,7 +17,7 @@ import torch
 
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.experiments import data, paths, profiles
-from lowser_lib.experiments.sweep_methods import macro_f1, score, split
+from lowser_lib.experiments.speech import macro_f1, score, split
 from lowser_lib.manifest import emotion_codes
 from lowser_lib.methods.baseline import BaselineConfig, train_baseline
 from lowser_lib.methods.yardsticks import EgemapsSVM, majority

@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from lowser_lib import __version__
 from lowser_lib.errors import LowserError
@@ -26,12 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 something failed, 2 it could not be done, 130 interrupted.
     """
-    from lowser_lib.experiments import paths
-
     options = build_parser().parse_args(arguments)
     try:
-        with paths.trial(False):  # what counts is `--trial`, not what a shell has set
-            return int(options.command(options))
+        return int(options.command(options))
     except LowserError as error:
         print(f"lowser: {error}", file=sys.stderr)
         return 2
@@ -103,28 +101,65 @@ def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     refresh.set_defaults(command=_refresh)
 
 
+KINDS = ("pairwise", "lexical")
+"""What ``lowser sweep`` runs besides methods: label budgets, and leaning words."""
+
+
+OPTIONS = {
+    "languages": ("METHOD", "pairwise"),
+    "protocol": ("METHOD",),
+    "sources": ("METHOD",),
+    "targets": ("METHOD",),
+    "male": ("METHOD",),
+    "labels": ("METHOD",),
+    "corpora": KINDS,
+    "views": ("pairwise",),
+    "budgets": ("pairwise",),
+}
+"""Options of ``lowser sweep`` that some sweeps alone take, and which."""
+
+
+class _Sweeps:
+    """All that can be swept, looked up when it is asked for: methods need torch."""
+
+    def __iter__(self) -> Iterator[str]:
+        from lowser_lib.experiments import registry
+
+        return iter([*registry.METHODS, *KINDS])
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
+
+
 def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sweep = commands.add_parser("sweep", help="run a method over seeds and languages")
-    methods = "baseline, speaker_contrastive, byol, pairwise, lexical"
-    sweep.add_argument("method", metavar="METHOD", help=methods)
-    sweep.add_argument("--profile", default="fast", metavar="P", help="fast (default), open, paper")
-    sweep.add_argument("--seeds", type=_positive, default=5, metavar="N", help="default: 5")
-    sweep.add_argument("--languages", nargs="+", metavar="LL", help="such as ur de bn; default all")
-    sweep.add_argument("--jobs", type=_positive, metavar="J", help="default: the profile's")
-    sweep.add_argument("--results", type=Path, metavar="DIR", help="default: results")
-    sweep.add_argument("--name", metavar="NAME", help="of the sweep; default: METHOD")
-    sweep.add_argument("--set", action="extend", nargs="+", type=_change, default=[],
-                       metavar="SETTING=VALUE", dest="changes",
-                       help="such as contrastive.temperature=0.1; may be given again")  # fmt: skip
-    skew = sweep.add_argument_group("on skewed speech (synthetic Urdu), see chapter 08")
+    add = sweep.add_argument
+    add("method", metavar="METHOD", choices=_Sweeps(), help="one of %(choices)s")
+    add("--profile", default="fast", metavar="P", help="fast (default), open, paper")
+    add("--seeds", type=_positive, metavar="N", help="default: 5; of pairwise 3")
+    add("--languages", nargs="+", metavar="LL", help="such as ur de bn; default: all")
+    add("--jobs", type=_positive, metavar="J", help="default: the profile's")
+    add("--cluster", metavar="ADDRESS", help="of a Dask scheduler, which takes the runs")
+    add("--results", type=Path, metavar="DIR", help="default: results")
+    add("--name", metavar="NAME", help="of the sweep; default: METHOD, and what sets it apart")
+    add("--set", action="extend", nargs="+", type=_change, default=[], metavar="SETTING=VALUE",
+        dest="changes", help="such as contrastive.temperature=0.1; may be given again")  # fmt: skip
+    group = sweep.add_argument_group("methods: what is learned from and tested on")
+    group.add_argument("--protocol", metavar="NAME", help="english (default), or others: all "
+                       "labelled corpora but those of the target's language")  # fmt: skip
+    group.add_argument("--source", nargs="+", metavar="NAME", dest="sources",
+                       help="corpora to learn from, such as table:mine")  # fmt: skip
+    group.add_argument("--target", nargs="+", metavar="NAME", dest="targets",
+                       help="corpora to be tested on")  # fmt: skip
+    skew = sweep.add_argument_group("methods on skewed speech (synthetic Urdu), see chapter 08")
     skew.add_argument("--male", type=float, metavar="SHARE", help="share of men, from 0 to 1")
-    skew.add_argument("--labels", default="ur", metavar="LL", help="language of the labels: ur "
-                      "(default), skewed too, or en, as it is")  # fmt: skip
-    budgets = sweep.add_argument_group("pairwise alone (--corpora: lexical, too)")
-    budgets.add_argument("--corpora", nargs="+", metavar="NAME", help="default: the profile's")
-    budgets.add_argument("--views", nargs="+", metavar="VIEW", help="mel, egemaps, wav2vec2")
-    budgets.add_argument("--budgets", nargs="+", type=_seed, metavar="K", help="labels a class; "
-                         "0: all; default: 1 2 4 8 16 32 0")  # fmt: skip
+    skew.add_argument("--labels", metavar="LL", help="language of the labels: ur (default), skewed "
+                      "too, or en, as it is")  # fmt: skip
+    group = sweep.add_argument_group("pairwise and lexical")
+    group.add_argument("--corpora", nargs="+", metavar="NAME", help="default: the profile's")
+    group.add_argument("--views", nargs="+", metavar="VIEW", help="pairwise: mel, egemaps, ...")
+    group.add_argument("--budgets", nargs="+", type=_seed, metavar="K", help="pairwise: labels a "
+                       "class; 0: all; default: 1 2 4 8 16 32 0")  # fmt: skip
     sweep.set_defaults(command=_sweep)
 
 
@@ -173,29 +208,32 @@ def _at_least(text: str, least: int) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from lowser_lib.course import runner
-    from lowser_lib.experiments import paths, profiles
+    from lowser_lib.experiments import data, paths, profiles
 
-    profiles.get(options.profile)  # a wrong name is told before anything else is looked for
+    name = options.profile
     if options.encoder and not options.trial:
         raise LowserError("--encoder goes with --trial alone: a profile fixes its own encoder")
+    if options.trial:
+        encoder = options.encoder or ""
+        # Notebooks run in another folder.
+        encoder = str(Path(encoder).absolute()) if Path(encoder).is_file() else encoder
+        name = f"{name}{profiles.TRIAL}:{encoder}".rstrip(":")
+    profile = profiles.get(name)  # a wrong name is told before anything else is looked for
     project = paths.require_project_root()
-    name = f"{options.profile}-trial" if options.trial else options.profile
-    output = options.output or project / "runs" / name
-    report = runner.run(
-        runner.RunSettings(
-            notebooks=project / "notebooks",
-            output=output,
-            results=options.results or (output if options.trial else project) / "results",
-            profile=options.profile,
-            seed=options.seed,
-            chapters=options.chapters,
-            resume=options.resume,
-            progress=sys.stderr.isatty(),
-            trial=options.trial,
-            encoder=options.encoder,
-        )
+    output = options.output or project / "runs" / profile.name
+    settings = runner.RunSettings(
+        notebooks=project / "notebooks",
+        output=output,
+        results=options.results or (output if options.trial else project) / "results",
+        profile=name,
+        seed=options.seed,
+        chapters=options.chapters,
+        resume=options.resume,
+        progress=sys.stderr.isatty(),
     )
-    return 1 if report.failed else 0
+    for message in data.missing(profile.corpora).values():
+        print(f"[MISS] {message}", file=sys.stderr, flush=True)
+    return 1 if runner.run(settings).failed else 0
 
 
 def _doctor(_options: argparse.Namespace) -> int:
@@ -225,88 +263,100 @@ def _refresh(options: argparse.Namespace) -> int:
     for chapter in find_chapters(notebooks, options.chapters):
         try:
             if options.check:
-                found = refresh.check(chapter.path)
+                problems = refresh.check(chapter.path)
             else:
                 refresh.refresh(chapter)
-                found = []
+                problems = []
         except RunError as error:
-            found = [str(error)]
-        print(f"{'[FAIL]' if found else '[OK]  '} {chapter.path.name}", flush=True)
-        for problem in found:
+            problems = [str(error)]
+        print(f"{'[FAIL]' if problems else '[OK]  '} {chapter.path.name}", flush=True)
+        for problem in problems:
             print(f"       {problem}")
-        failed += bool(found)
+        failed += bool(problems)
     return 1 if failed else 0
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from lowser_lib.experiments import paths, profiles, sweep, sweep_summary
-    from lowser_lib.experiments.skewed_speech import Skew
+    from lowser_lib.experiments import engine, paths, profiles, summaries
 
-    if options.method == "pairwise":
-        return _sweep_budgets(options)
-    if options.method == "lexical":
-        return _sweep_leans(options)
-    results = options.results or paths.results_root()
-    settings = sweep.SweepSettings(
+    _refuse_unused(options)
+    profile = profiles.get(options.profile)
+    shared = {
+        "results": options.results or paths.results_root(),
+        "profile": profile,
+        "jobs": options.jobs,
+        "cluster": options.cluster,
+        "changes": dict(options.changes),
+        "name": options.name,
+        "progress": sys.stderr.isatty(),
+        **({} if options.seeds is None else {"seeds": options.seeds}),
+    }
+    make = {"pairwise": _budgets, "lexical": _lexical}.get(options.method, _transfer)
+    sweep = make(options, shared)
+    done = engine.run(sweep)
+    baseline = []
+    if make is _transfer:
+        name = sweep.named(summaries.BASELINE)
+        baseline = summaries.baseline_of(shared["results"], done, name)
+    print(summaries.text(done, baseline, profile.resamples))
+    return 0
+
+
+def _refuse_unused(options: argparse.Namespace) -> None:
+    """Raise a LowserError where an option is given that the sweep has no use for."""
+    kind = options.method if options.method in KINDS else "METHOD"
+    for name, takers in OPTIONS.items():
+        if getattr(options, name) is not None and kind not in takers:
+            methods = [each for each in _Sweeps() if each not in KINDS]
+            named = [*(methods if "METHOD" in takers else ()), *(set(takers) & set(KINDS))]
+            option = {"sources": "source", "targets": "target"}.get(name, name)
+            raise LowserError(
+                f"--{option} is not for lowser sweep {options.method}; it goes with lowser sweep "
+                f"{', '.join(sorted(named))}"
+            )
+    if options.labels is not None and options.male is None:
+        raise LowserError("--labels says which labels --male leaves skewed: give --male, too")
+    if options.languages and options.corpora:
+        raise LowserError("--languages and --corpora both name what is trained on: give one")
+
+
+def _transfer(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
+    from lowser_lib.experiments.speech import Skew
+    from lowser_lib.experiments.transfer import TransferSweep
+
+    return TransferSweep(
         method=options.method,
-        results=results,
-        profile=options.profile,
-        seeds=options.seeds,
         languages=options.languages,
-        jobs=options.jobs,
-        changes=dict(options.changes),
-        skew=None if options.male is None else Skew(options.male, options.labels),
-        name=options.name,
-        progress=sys.stderr.isatty(),
+        protocol=options.protocol or "english",
+        sources=options.sources,
+        targets=options.targets,
+        skew=None if options.male is None else Skew(options.male, options.labels or "ur"),
+        **shared,
     )
-    done = sweep.run(settings)
-    baseline = sweep_summary.baseline_of(results, done, settings.named(sweep_summary.BASELINE))
-    resamples = profiles.get(options.profile).resamples
-    print(sweep_summary.text(done, baseline, resamples))
-    return 0
 
 
-def _sweep_budgets(options: argparse.Namespace) -> int:
-    from lowser_lib.experiments import budget_sweep, budget_sweep_summary, paths, profiles
+def _budgets(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
+    from lowser_lib.experiments import budgets, engine
 
-    targets = profiles.get(options.profile).targets
-    unknown = [language for language in options.languages or () if language not in targets]
-    if unknown:
-        raise LowserError(f"the profile has no language {unknown[0]!r}, only {', '.join(targets)}")
-    of_languages = [targets[language] for language in options.languages or ()]
-    settings = budget_sweep.BudgetSweepSettings(
-        results=options.results or paths.results_root(),
-        profile=options.profile,
-        corpora=options.corpora or of_languages or None,
+    targets = shared["profile"].targets
+    nothing = f"profile {options.profile} has no target for language"
+    of_languages = [
+        targets[language] for language in engine.names_of(options.languages, list(targets), nothing)
+    ]
+    return budgets.BudgetSweep(
+        corpora=options.corpora or (of_languages if options.languages else None),
         views=options.views,
-        budgets=options.budgets or budget_sweep.BUDGETS,
-        seeds=options.seeds,
-        jobs=options.jobs,
-        changes=dict(options.changes),
-        name=options.name or "pairwise",
-        progress=sys.stderr.isatty(),
+        budgets=options.budgets or budgets.BUDGETS,
+        **shared,
     )
-    print(budget_sweep_summary.text(budget_sweep.run(settings)))
-    return 0
 
 
-def _sweep_leans(options: argparse.Namespace) -> int:
-    from lowser_lib.experiments import lexical_summary, lexical_sweep, paths
+def _lexical(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
+    from lowser_lib.experiments.lexical import LexicalSweep
 
-    if options.languages or len(options.corpora or ()) > 1:
-        raise LowserError("lowser sweep lexical trains on one corpus: name it with --corpora")
-    settings = lexical_sweep.LexicalSweepSettings(
-        results=options.results or paths.results_root(),
-        profile=options.profile,
-        corpus=options.corpora[0] if options.corpora else None,
-        seeds=options.seeds,
-        jobs=options.jobs,
-        changes=dict(options.changes),
-        name=options.name or "lexical",
-        progress=sys.stderr.isatty(),
-    )
-    print(lexical_summary.text(lexical_sweep.run(settings)))
-    return 0
+    if len(options.corpora or ()) > 1:
+        raise LowserError("lowser sweep lexical trains on one corpus: name one with --corpora")
+    return LexicalSweep(corpus=options.corpora[0] if options.corpora else None, **shared)
 
 
 def _ledger(options: argparse.Namespace) -> int:
@@ -332,11 +382,14 @@ def _cache(options: argparse.Namespace) -> int:
     if options.action == "clear":
         print(f"{cache.clear(folder, options.view) / 2**20:.1f} MiB freed in {folder}")
         return 0
-    found = cache.contents(folder)
-    for one in found:
-        print(f"{one.view:<10} {one.settings}  {one.clips:>7} clips  {one.size / 2**20:9.1f} MiB")
-    total = sum(one.size for one in found) / 2**20
-    print(f"{sum(one.clips for one in found)} clips, {total:.1f} MiB in {folder}")
+    if options.view:
+        raise LowserError("lowser cache show tells of all views; a VIEW goes with clear alone")
+    views = cache.contents(folder)
+    for part in views:
+        size = part.size / 2**20
+        print(f"{part.view:<10} {part.settings}  {part.clips:>7} clips  {size:9.1f} MiB")
+    total = sum(part.size for part in views) / 2**20
+    print(f"{sum(part.clips for part in views)} clips, {total:.1f} MiB in {folder}")
     return 0
 
 

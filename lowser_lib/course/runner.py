@@ -4,9 +4,9 @@ A chapter that fails is named with its cell and error, its partial notebook stay
 folder, and the next chapter runs. Records go to ``results/`` only from chapters that ran to their
 end.
 
-A trial run (``trial=True``) goes through the same cells with a few clips and steps, to see within
-minutes that corpora, encoder and machine are fit for the run that takes days. What it measures
-means nothing: its records carry the profile ``NAME-trial``, which nothing reads, and are refused in
+A trial (profile ``NAME-trial``) goes through the same cells with a few clips and steps, to see
+within minutes that corpora, encoder and machine are fit for the run that takes days. What it
+measures means nothing: its records carry the trial's name, which nothing reads, and are refused in
 the checkout's ``results/``.
 """
 
@@ -33,7 +33,7 @@ from lowser_lib.experiments.chapters import (
     source_hash,
     title,
 )
-from lowser_lib.experiments.records import git_commit, versions
+from lowser_lib.experiments.records import git_commit
 
 REPORTS = "reports"
 """Folder, below a profile's results, of the accounts of whole runs."""
@@ -47,13 +47,12 @@ class RunSettings:
         notebooks: Folder of the notebooks.
         output: Folder for executed notebooks and ``report.json``.
         results: Folder for run records.
-        profile: Name of a profile.
+        profile: The notebooks' ``PROFILE``: a profile's name, ``NAME-trial`` or
+            ``NAME-trial:ENCODER``.
         seed: The notebooks' ``SEED``, at least 0.
         chapters: Chapter numbers; None runs all.
         resume: Keep the successes of an earlier run of the same source, profile and seed.
         progress: Show progress bars on stderr.
-        trial: Cut the profile down to a few clips and steps.
-        encoder: Name or file of the encoder of a trial; None takes the profile's.
     """
 
     notebooks: Path
@@ -64,15 +63,11 @@ class RunSettings:
     chapters: Sequence[str] | None = None
     resume: bool = False
     progress: bool = True
-    trial: bool = False
-    encoder: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes, and another encoder where results count."""
+        """Refuse a seed that no generator takes."""
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
-        if self.encoder is not None and not self.trial:
-            raise ValueError(f"encoder={self.encoder!r} needs trial=True: a profile fixes its own")
 
     @property
     def report_path(self) -> Path:
@@ -82,7 +77,12 @@ class RunSettings:
     @property
     def recorded_as(self) -> str:
         """The profile's name in run records; that of a trial is one that nothing reads."""
-        return f"{self.profile}-trial" if self.trial else self.profile
+        return profiles.get(self.profile).name
+
+    @property
+    def trial(self) -> bool:
+        """Whether it is a trial."""
+        return profiles.get(self.profile).is_trial
 
 
 def run(settings: RunSettings, say: Callable[[str], None] = tqdm.write) -> Report:
@@ -103,10 +103,8 @@ def run(settings: RunSettings, say: Callable[[str], None] = tqdm.write) -> Repor
         RunError: A chapter number is unknown, the report or a record cannot be written, or a trial
             is to write into the checkout's ``results/``.
     """
-    profiles.get(settings.profile)
     _keep_apart(settings)
-    with paths.trial(settings.trial, settings.encoder):
-        return _run(settings, say)
+    return _run(settings, say)
 
 
 def _keep_apart(settings: RunSettings) -> None:
@@ -287,8 +285,7 @@ def _record(
     commit: dict[str, Any],
     seconds: float,
 ) -> records.RunRecord:
-    return records.RunRecord(
-        schema=records.SCHEMA,
+    return records.new_record(
         chapter=chapter.number,
         name=payload.name,
         profile=settings.recorded_as,
@@ -297,16 +294,14 @@ def _record(
         config=payload.config,
         corpora=payload.corpora,
         device=payload.device,
-        versions=versions(),
         commit=commit,
         seconds=seconds,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
 def _earlier(settings: RunSettings, say: Callable[[str], None]) -> Report:
     """The report to go on from: an earlier one of the same profile and seed, or an empty one."""
-    fresh = Report(settings.profile, settings.seed, trial=settings.trial)
+    fresh = Report(settings.recorded_as, settings.seed, trial=settings.trial)
     if not settings.resume or not settings.report_path.is_file():
         return fresh
     try:

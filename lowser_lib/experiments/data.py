@@ -78,12 +78,16 @@ class CourseData:
         rows = self.manifest["corpus"] == preparation.folder_name(name)
         return self.manifest[rows].reset_index(drop=True)
 
-    def source(self) -> pd.DataFrame:
-        """The profile's labelled English utterances, at most as many as it allows a corpus."""
+    def source(self, names: Iterable[str] | None = None) -> pd.DataFrame:
+        """Labelled utterances to learn from, at most as many as the profile allows a corpus.
+
+        Args:
+            names: Names of corpora; None takes the profile's sources, which are English.
+        """
         profile = self._profile()
         parts = [
             limit(_labelled(self.corpus(name)), profile.max_source_clips)
-            for name in profile.sources
+            for name in (profile.sources if names is None else names)
         ]
         return manifest.combine(*parts)
 
@@ -221,6 +225,23 @@ def _derive(name: str, target: Path) -> None:
         shutil.rmtree(target)
     corpus.build(source / name, target)
     files.write_text(note, state)
+
+
+def missing(names: Iterable[str]) -> dict[str, str]:
+    """What is needed, cannot be made, and is not on this machine.
+
+    Args:
+        names: Names of corpora.
+
+    Returns:
+        Name of each missing corpus to a message that says where and by what command it is got.
+    """
+    messages = {}
+    for name in names:
+        corpus, root = corpora.get(name), paths.corpora_root()
+        if not corpus.card.synthetic and (root is None or not (root / corpus.name).is_dir()):
+            messages[name] = preparation.missing_message(name, corpus.card, root)
+    return messages
 
 
 def limit(table: pd.DataFrame, maximum: int | None) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from lowser_lib.evaluation.checklist import BETWEEN
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change, gaps
 from lowser_lib.evaluation.groups import by_group
 from lowser_lib.experiments.ledger_figures import answers_of
-from lowser_lib.experiments.sweep_records import read_all
+from lowser_lib.experiments.records import load_records
 
 __all__ = [
     "BETWEEN",
@@ -66,7 +66,9 @@ def answers_by_gender(
     Raises:
         RunError: A record is damaged.
     """
-    runs = [run for run in read_all(results, profile, sweep) if run.config["language"] == language]
+    runs = [
+        run for run in load_records(results, profile, sweep) if run.config["language"] == language
+    ]
     if not runs:
         return None
     found, names = answers_of(runs), np.array(EMOTIONS)

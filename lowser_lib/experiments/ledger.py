@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from lowser_lib.errors import RunError
-from lowser_lib.experiments import budget_sweep, profiles, records, sweep_records
+from lowser_lib.experiments import profiles, records
 from lowser_lib.experiments.chapters import find_chapters, title
 from lowser_lib.experiments.claims import CLAIMS, Claim
 from lowser_lib.experiments.ledger_figures import MEASURES, Figure, Missing, Records
 from lowser_lib.experiments.records import RunRecord
-from lowser_lib.experiments.sweep_summary import COMPARABLE
+from lowser_lib.experiments.summaries import COMPARABLE
 
 SAME_CLEAR = "same direction and clear"
 
@@ -99,8 +99,7 @@ def read(results: Path, profile: str) -> Records:
         ProfileError: There is no such profile.
         RunError: A record is damaged, or some do not belong together.
     """
-    sweeps = {name: sweep_records.read_all(results, profile, name) for name in SWEEPS}
-    sweeps["pairwise"] = budget_sweep.read_all(results, profile)
+    sweeps = {name: records.load_records(results, profile, name) for name in (*SWEEPS, "pairwise")}
     chapters = records.load_records(results, profile)
     found = Records(profile, sweeps, chapters, profiles.get(profile).resamples)
     refuse_mixed(found)

@@ -24,8 +24,7 @@ from lowser_lib.evaluation import (
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change
 from lowser_lib.evaluation.metrics import metric_from_counts
 from lowser_lib.experiments import profiles
-from lowser_lib.experiments.records import RunRecord
-from lowser_lib.experiments.sweep_records import predictions
+from lowser_lib.experiments.records import RunRecord, predictions
 
 CLASSES = list(range(len(EMOTIONS)))
 

@@ -4,28 +4,17 @@
 synthetic speech only. ``LOWSER_HOME`` is where the course keeps what it makes and can make again:
 synthetic corpora, prepared manifests, cached features, downloaded checkpoints. Nothing is written
 outside these two and the output folder that a command is given.
-
-``LOWSER_TRIAL`` is set by ``lowser run --trial`` for its notebooks: profiles then come cut down to
-a few clips and steps. ``LOWSER_TRIAL_ENCODER`` names the encoder that stands in for theirs.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from lowser_lib.errors import ProfileError
 from lowser_lib.files import HOME_VARIABLE as HOME_VARIABLE, home as home
 
 CORPORA_VARIABLE = "LOWSER_CORPORA"
-
-
-TRIAL_VARIABLE = "LOWSER_TRIAL"
-
-
-TRIAL_ENCODER_VARIABLE = "LOWSER_TRIAL_ENCODER"
 
 
 def corpora_root() -> Path | None:
@@ -96,39 +85,6 @@ def results_root() -> Path:
         ProfileError: No checkout is in sight.
     """
     return require_project_root() / "results"
-
-
-def is_trial() -> bool:
-    """Whether this process belongs to a trial run, in which profiles are cut down."""
-    return bool(os.environ.get(TRIAL_VARIABLE, "").strip())
-
-
-def trial_encoder() -> str | None:
-    """Name or file of the encoder of a trial run; None leaves the profile's own."""
-    return os.environ.get(TRIAL_ENCODER_VARIABLE, "").strip() or None
-
-
-@contextmanager
-def trial(wanted: bool, encoder: str | None = None) -> Iterator[None]:
-    """Make this process, and the kernels it starts meanwhile, part of a trial run, or of none.
-
-    Args:
-        wanted: Whether it is a trial.
-        encoder: Name or file of the trial's encoder; a file is made absolute.
-    """
-    if encoder is not None and Path(encoder).is_file():
-        encoder = str(Path(encoder).absolute())
-    values = {TRIAL_VARIABLE: "1" if wanted else "", TRIAL_ENCODER_VARIABLE: encoder or ""}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def kernel_environment() -> dict[str, str]:

@@ -5,8 +5,9 @@ choice, with its reason beside it. The ``paper`` profile holds what Gong et al. 
 (arXiv 2506.02059) do give: sources MSP-Podcast and IEMOCAP, targets URDU, EmoDB and SUBESCO,
 Common Voice unlabelled, Whisper small.en.
 
-In a trial run (``lowser run --trial``) a profile comes cut down to a few clips and steps: enough to
-see that everything is in place and runs, too little to measure anything.
+Each has a trial, ``NAME-trial``: cut down to a few clips and steps, enough to see that everything
+is in place and runs, too little to measure anything. ``NAME-trial:ENCODER`` puts another encoder, a
+name or a file, in the place of the profile's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from types import MappingProxyType
 from typing import Any
 
 from lowser_lib.errors import ProfileError
-from lowser_lib.experiments import paths
 
 LANGUAGES: Mapping[str, str] = MappingProxyType(
     {"en": "English", "ur": "Urdu", "de": "German", "bn": "Bangla"}
@@ -25,12 +25,16 @@ LANGUAGES: Mapping[str, str] = MappingProxyType(
 """ISO 639-1 codes of the course's languages and their names, in the order of all tables."""
 
 
+TRIAL = "-trial"
+"""What the name of a trial ends on."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """What a run of the course works with.
 
     Attributes:
-        name: ``fast``, ``open`` or ``paper``.
+        name: ``fast``, ``open`` or ``paper``, or a trial's.
         title: One line for readers.
         sources: Labelled English corpora to train on.
         targets: Language code to the labelled corpus on which transfer is measured.
@@ -75,6 +79,11 @@ class Profile:
         """Keep the tables of a profile from being changed by accident."""
         object.__setattr__(self, "targets", MappingProxyType(dict(self.targets)))
         object.__setattr__(self, "unlabelled", MappingProxyType(dict(self.unlabelled)))
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is cut down, and what it measures means nothing."""
+        return self.name.endswith(TRIAL)
 
     @property
     def labelled(self) -> tuple[str, ...]:
@@ -194,7 +203,7 @@ PAPER = Profile(
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {profile.name: profile for profile in (FAST, OPEN, PAPER)}
 )
-"""All profiles by name, the default first."""
+"""All profiles by name, the default first; trials follow from them."""
 
 
 def trial(profile: Profile, encoder: str | None = None) -> Profile:
@@ -205,10 +214,11 @@ def trial(profile: Profile, encoder: str | None = None) -> Profile:
         encoder: Name or file of another encoder; None keeps the profile's.
 
     Returns:
-        A profile of the same name, whose title says that it is a trial.
+        The profile ``NAME-trial``, whose title says that it is one.
     """
     return replace(
         profile,
+        name=f"{profile.name}{TRIAL}",
         title=f"{profile.title} (a trial: a few clips and steps, its figures mean nothing)",
         encoder=encoder or profile.encoder,
         # Our choice: the least with which every chapter still has something to split and train.
@@ -226,18 +236,20 @@ def trial(profile: Profile, encoder: str | None = None) -> Profile:
 
 
 def get(name: str) -> Profile:
-    """Look a profile up; in a trial run it comes cut down.
+    """Look a profile up.
 
     Args:
-        name: ``fast``, ``open`` or ``paper``.
+        name: ``fast``, ``open`` or ``paper``; ``NAME-trial`` or ``NAME-trial:ENCODER`` for a trial.
 
     Raises:
         ProfileError: There is no such profile.
     """
-    try:
-        profile = PROFILES[name]
-    except KeyError:
-        raise ProfileError(
-            f"unknown profile {name!r}; choose one of {', '.join(PROFILES)}"
-        ) from None
-    return trial(profile, paths.trial_encoder()) if paths.is_trial() else profile
+    plain, _, encoder = name.partition(":")
+    if plain in PROFILES and not encoder:
+        return PROFILES[plain]
+    if plain.endswith(TRIAL) and plain.removesuffix(TRIAL) in PROFILES:
+        return trial(PROFILES[plain.removesuffix(TRIAL)], encoder or None)
+    raise ProfileError(
+        f"unknown profile {name!r}; choose one of {', '.join(PROFILES)}, or a trial of one: "
+        f"NAME{TRIAL}"
+    )

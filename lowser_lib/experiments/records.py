@@ -3,8 +3,10 @@
 A notebook calls :func:`record`; nothing is written then. The payload travels in the *metadata* of
 the cell's output, which nbval does not compare, and :mod:`lowser_lib.course.runner` writes it to
 ``results/<profile>/<chapter>-<name>.json`` together with what the run itself knows (seed, library
-versions, git commit, seconds). :func:`load_record` reads it back; the book's tables and the
-sections on real speech do nothing else.
+versions, git commit, seconds). :mod:`lowser_lib.experiments.engine` writes one record a run of a
+sweep, ``results/<profile>/sweeps/<sweep>/<run>.json``. :func:`load_record` and
+:func:`load_records` read them back; the book's tables and the sections on real speech do nothing
+else.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +28,7 @@ import numpy as np
 
 from lowser_lib import __version__, files
 from lowser_lib.errors import RunError
+from lowser_lib.experiments import profiles
 
 LIBRARIES = (
     "torch", "torchaudio", "openai-whisper", "lightning-fabric", "numpy", "pandas", "scipy",
@@ -35,13 +39,13 @@ LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Versions of Python, of the course, and of the libraries that numbers depend on."""
-    found = {"python": ".".join(map(str, sys.version_info[:3])), "lowser": __version__}
+    known = {"python": ".".join(map(str, sys.version_info[:3])), "lowser": __version__}
     for name in LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            known[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return known
 
 
 def git_commit(folder: Path) -> dict[str, Any]:
@@ -74,6 +78,14 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 SCHEMA = 1
 """Version of the layout of a record; a reader refuses any other."""
+
+
+SWEEPS = "sweeps"
+"""Below a profile's results, where the records of sweeps lie."""
+
+
+MATCHING = ("none", "embeddings")
+"""In runs of transfer: the target's embeddings as they are, or matched to the source's."""
 
 
 METADATA_KEY = "lowser"
@@ -237,9 +249,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if hasattr(value, "__dataclass_fields__"):
         settings = value.__dataclass_fields__.values()
-        return {
-            one.name: plain(getattr(value, one.name)) for one in settings if not _off(one, value)
-        }
+        kept = [setting.name for setting in settings if not _off(setting, value)]
+        return {name: plain(getattr(value, name)) for name in kept}
     if hasattr(value, "detach"):  # a tensor
         return plain(value.detach().cpu().numpy())
     if isinstance(value, np.ndarray):
@@ -303,6 +314,24 @@ def collect(notebook: Any) -> Iterator[Payload]:
             yield payload
 
 
+def new_record(*, seconds: float, **fields: Any) -> RunRecord:
+    """The record of a run that ends now, by this version.
+
+    Args:
+        seconds: Time that it took.
+        **fields: The fields of a :class:`RunRecord` that follow from the run: ``chapter``,
+            ``name``, ``profile``, ``seed``, ``metrics``, ``config``, ``corpora``, ``device`` and
+            ``commit``.
+    """
+    return RunRecord(
+        schema=SCHEMA,
+        versions=versions(),
+        seconds=round(seconds, 1),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        **fields,
+    )
+
+
 def load_record(results: Path, profile: str, name: str) -> RunRecord:
     """Read one record back.
 
@@ -310,46 +339,98 @@ def load_record(results: Path, profile: str, name: str) -> RunRecord:
         results: Folder with one folder a profile, usually
             :func:`lowser_lib.experiments.paths.results_root`.
         profile: The profile of the run.
-        name: Chapter and name, such as ``03-transfer``.
+        name: Chapter and name, such as ``03-transfer``; of a sweep ``sweeps/baseline/ur-0``.
 
     Raises:
         RunError: The record is missing, damaged, or of another layout.
     """
     path = results / profile / f"{name}.json"
-    if not path.is_file():
-        known = sorted(file.stem for file in (results / profile).glob("*.json"))
-        held = f"it holds {', '.join(known)}" if known else "it holds no records"
-        raise RunError(
-            f"no record {name!r} in {path.parent} ({held}); "
-            f"make it with: lowser run --profile {profile} --chapters {name[:2]}"
-        )
-    return _parse(path)
+    if path.is_file():
+        return read(path)
+    known = sorted(file.stem for file in path.parent.glob("*.json"))
+    held = f"it holds {', '.join(known)}" if known else "it holds no records"
+    command = f"run --profile {profile} --chapters {name[:2]}"
+    if name.startswith(SWEEPS):
+        command = f"sweep METHOD --profile {profile}"
+    raise RunError(f"no record {name!r} in {path.parent} ({held}); make it with: lowser {command}")
 
 
-def load_records(results: Path, profile: str) -> list[RunRecord]:
-    """Read all records of a profile, sorted by file name; an empty list where there are none.
+def load_records(results: Path, profile: str, sweep: str | None = None) -> list[RunRecord]:
+    """Read the records of a profile's chapters, or whatever one of its sweeps has left.
 
     Args:
         results: Folder with one folder a profile.
         profile: The profile of the runs.
+        sweep: Name of a sweep; None takes the chapters.
+
+    Returns:
+        Records by file name, numbers counted up; of a sweep the profile's languages in their order.
+        Empty where there are none.
 
     Raises:
-        RunError: A record is damaged or of another layout.
+        ProfileError: There is no such profile.
+        RunError: A record is damaged, of another layout, or not the record of a sweep.
     """
-    return [_parse(path) for path in sorted((results / profile).glob("*.json"))]
+    if sweep is None:
+        return [read(path) for path in sorted((results / profile).glob("*.json"))]
+    languages = list(profiles.get(profile).targets)
+
+    def order(path: Path) -> tuple[int, list[tuple[bool, int, str]]]:
+        parts = path.stem.split("-")
+        known = languages.index(parts[0]) if parts[0] in languages else len(languages)
+        return known, [
+            (part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts
+        ]
+
+    paths = (results / profile / SWEEPS / sweep).glob("*-*.json")
+    return [read(path) for path in sorted(paths, key=order)]
 
 
-def _parse(path: Path) -> RunRecord:
-    remedy = "delete it and run its chapter again"
+def read(path: Path) -> RunRecord:
+    """Read a record's file.
+
+    Raises:
+        RunError: It is damaged, of another layout, or not the record of a sweep where one should
+            be.
+    """
+    of_sweep = path.parent.parent.name == SWEEPS
+    remedy = f"delete it and run {'the sweep' if of_sweep else 'its chapter'} again"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RunError(f"{path} is damaged ({error}); {remedy}") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else None
-        raise RunError(f"{path} has layout {found!r}, this version reads {SCHEMA}; {remedy}")
+        layout = content.get("schema") if isinstance(content, dict) else None
+        raise RunError(f"{path} has layout {layout!r}, this version reads {SCHEMA}; {remedy}")
     expected = set(RunRecord.__dataclass_fields__)
     if set(content) != expected:
         odd = ", ".join(sorted(set(content) ^ expected))
         raise RunError(f"{path} has missing or unknown fields: {odd}; {remedy}")
-    return RunRecord(**content)
+    record = RunRecord(**content)
+    try:
+        if of_sweep and "language" in record.config:  # a run of transfer
+            for matching in MATCHING:
+                float(record.metrics["transfer"][matching]["macro_f1"])
+            predictions(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is not the record of a sweep ({error!r}); {remedy}") from error
+    return record
+
+
+def predictions(record: RunRecord) -> dict[str, np.ndarray]:
+    """Truth and answers of a run of transfer, clip by clip.
+
+    Returns:
+        ``speaker``, ``truth`` and each of :data:`MATCHING`, shape (n,); classes as numbers.
+
+    Raises:
+        ValueError: The numbers of clips do not agree.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in ("speaker", "truth", *MATCHING)}
+    for speaker, answers in record.metrics["clips"].items():
+        columns["speaker"] += [speaker] * len(answers["truth"])
+        for name in ("truth", *MATCHING):
+            columns[name] += [int(digit) for digit in answers[name]]
+    if len({len(column) for column in columns.values()}) > 1:
+        raise ValueError("truth and answers have different numbers of clips")
+    return {name: np.array(column) for name, column in columns.items()}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from lowser_lib.course import cli
-from lowser_lib.experiments import paths
+from lowser_lib.course import cli, report, runner
+from lowser_lib.experiments import paths, registry
 
 Capture = pytest.CaptureFixture[str]
 
@@ -74,13 +74,64 @@ def test_a_trial_writes_nothing_among_the_results(
     assert not inside.exists()
 
 
-def test_a_shell_cannot_make_a_sweep_a_trial(
-    own_corpus: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_trial_is_a_profile_of_its_own(
+    own_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setenv("LOWSER_TRIAL", "1")
-    monkeypatch.setattr(cli, "_sweep", lambda options: int(paths.is_trial()))
-    assert cli.main(["sweep", "baseline"]) == 0
-    assert paths.is_trial()
+    asked: list[runner.RunSettings] = []
+
+    def run(settings: runner.RunSettings) -> report.Report:
+        asked.append(settings)
+        return report.Report(settings.profile, 0)
+
+    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.pt").touch()
+    assert cli.main(["run", "--profile", "open", "--trial", "--encoder", "mine.pt"]) == 0
+    # What is missing is said before anything starts, with the command that gets it.
+    said = capsys.readouterr().err
+    assert "[MISS] corpus 'ravdess' is not in" in said
+    assert "data_scripts/download_corpora.py ravdess --root" in said
+    assert cli.main(["run", "--trial"]) == 0
+    assert capsys.readouterr().err == ""
+    assert [settings.profile for settings in asked] == [
+        f"open-trial:{tmp_path / 'mine.pt'}", "fast-trial",
+    ]  # fmt: skip
+    assert asked[0].output.name == "open-trial"
+
+
+REFUSED = [
+    (["baseline", "--corpora", "table:mine"], "--corpora", "lexical, pairwise"),
+    (["baseline", "--views", "mel"], "--views", "pairwise"),
+    (["byol", "--budgets", "1"], "--budgets", "pairwise"),
+    (["pairwise", "--male", "0.8"], "--male", "baseline, byol, speaker_contrastive"),
+    (["lexical", "--labels", "en"], "--labels", "baseline"),
+    (["lexical", "--languages", "ur"], "--languages", "pairwise"),
+    (["lexical", "--protocol", "others"], "--protocol", "baseline"),
+    (["pairwise", "--source", "ravdess"], "--source", "baseline"),
+    (["baseline", "--labels", "en"], "--labels", "--male"),
+    (["pairwise", "--languages", "ur", "--corpora", "emodb"], "--languages", "--corpora"),
+    (["lexical", "--corpora", "emodb", "ravdess"], "one corpus", "--corpora"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "option", "takers"), REFUSED)
+def test_options_that_a_sweep_does_not_use_are_refused(
+    arguments: list[str], option: str, takers: str, capsys: Capture
+) -> None:
+    assert cli.main(["sweep", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert option in message and takers in message
+
+
+def test_the_methods_of_a_sweep_are_those_of_the_registry(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["sweep", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"one of {', '.join([*registry.METHODS, 'pairwise', 'lexical'])}" in shown
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", "magic"])
+    assert ended.value.code == 2
+    assert "'baseline'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seed", ["-1", "x"])

@@ -117,7 +117,7 @@ def test_a_trial_is_cut_down_and_its_records_lie_apart(
     settings: runner.RunSettings, write_notebook: Write
 ) -> None:
     write_notebook(settings.notebooks / "02_tries.ipynb", [TRYING])
-    trying = change(settings, chapters=["2"], trial=True, encoder="nano", profile="paper")
+    trying = change(settings, chapters=["2"], profile="paper-trial:nano")
     found = runner.run(trying, say=lambda line: None)
     assert not found.failed
     assert found.trial
@@ -129,7 +129,7 @@ def test_a_trial_is_cut_down_and_its_records_lie_apart(
 
     # The run that counts takes nothing over from it.
     assert runner._earlier(change(trying, resume=True), lambda line: None) == found
-    counting = change(trying, trial=False, encoder=None, resume=True)
+    counting = change(trying, profile="paper", resume=True)
     assert runner._earlier(counting, lambda line: None).chapters == ()
     again = runner.run(counting, say=lambda line: None)
     assert not again.chapters[0].resumed
@@ -159,9 +159,7 @@ def test_only_a_whole_run_leaves_its_minutes_among_the_results(
 def test_a_trial_is_refused_where_results_count(settings: runner.RunSettings) -> None:
     for folder in (paths.results_root(), paths.results_root() / "deeper"):
         with pytest.raises(RunError, match="a trial measures nothing"):
-            runner.run(change(settings, trial=True, results=folder))
-    with pytest.raises(ValueError, match="needs trial=True"):
-        change(settings, encoder="nano")
+            runner.run(change(settings, profile="open-trial", results=folder))
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {

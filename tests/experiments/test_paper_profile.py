@@ -50,10 +50,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runner.RunSet
             notebooks=ROOT / "notebooks",
             output=folder / "out",
             results=folder / "results",
-            profile="paper",
+            profile=f"paper-trial:{encoder}",
             progress=False,
-            trial=True,
-            encoder=str(encoder),
         )
 
 
@@ -70,7 +68,7 @@ def test_chapter_runs_with_the_paper_profile(
     one = runner.RunSettings(**{**settings.__dict__, "chapters": [chapter.number]})
     report = runner.run(one, say=lambda line: None)
     assert [str(result.failure) for result in report.failed] == []
-    assert (report.profile, report.trial) == ("paper", True)
+    assert (report.profile, report.trial) == ("paper-trial", True)
     (result,) = report.chapters
     kept = records.load_records(settings.results, "paper-trial")
     assert {f"{chapter.number}-{name}" for name in result.metrics} <= {each.stem for each in kept}

@@ -60,24 +60,6 @@ def test_kernels_get_absolute_folders_and_this_library(
     assert variables["LOWSER_CORPORA"] == str(tmp_path / "speech")
 
 
-def test_a_trial_ends_with_its_block(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("LOWSER_TRIAL", raising=False)
-    monkeypatch.setenv("LOWSER_TRIAL_ENCODER", "old.pt")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.pt").touch()
-    with paths.trial(True, "mine.pt"):
-        assert paths.is_trial()
-        assert paths.trial_encoder() == str(tmp_path / "mine.pt")  # kernels start elsewhere
-        with paths.trial(True, "small.en"):
-            assert paths.trial_encoder() == "small.en"
-        with paths.trial(False):
-            assert not paths.is_trial()
-            assert paths.trial_encoder() is None
-    assert not paths.is_trial()
-    assert "LOWSER_TRIAL" not in os.environ
-    assert paths.trial_encoder() == "old.pt"
-
-
 def test_only_paths_reads_the_environment() -> None:
     library = Path(paths.__file__).resolve().parents[1]
     reading = re.compile(r"environ(?:\[|\.get\b)|\bgetenv\b|in os\.environ")

@@ -45,19 +45,22 @@ def test_unknown_profile_lists_the_known() -> None:
 
 
 @pytest.mark.parametrize("name", ["fast", "open", "paper"])
-def test_a_trial_is_the_same_profile_but_small(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile = profiles.get(name)
-    monkeypatch.setenv("LOWSER_TRIAL", "1")
-    small = profiles.get(name)
-    assert "trial" in small.title
-    assert (small.name, small.corpora, small.encoder) == (name, profile.corpora, profile.encoder)
+def test_a_trial_is_the_same_profile_but_small(name: str) -> None:
+    profile, small = profiles.get(name), profiles.get(f"{name}-trial")
+    assert "trial" in small.title and small.is_trial and not profile.is_trial
+    assert (small.name, small.corpora, small.encoder) == (
+        f"{name}-trial", profile.corpora, profile.encoder,
+    )  # fmt: skip
     assert small.precision == profile.precision
     assert (len(small.seeds), small.epochs, small.folds) == (1, 1, 2)
     assert small.max_source_clips is not None
-    monkeypatch.setenv("LOWSER_TRIAL_ENCODER", "mine.pt")
-    assert profiles.get(name).encoder == "mine.pt"
-    monkeypatch.setenv("LOWSER_TRIAL", "")
-    assert profiles.get(name) == profile
+    assert profiles.get(f"{name}-trial:/a:b/mine.pt").encoder == "/a:b/mine.pt"
+
+
+@pytest.mark.parametrize("name", ["fast:nano", "trial", "-trial", "quick-trial"])
+def test_only_a_trial_takes_another_encoder(name: str) -> None:
+    with pytest.raises(ProfileError, match="NAME-trial"):
+        profiles.get(name)
 
 
 def test_seeds_of_different_runs_are_disjoint() -> None:

@@ -1,4 +1,4 @@
-"""``lowser sweep``: runs, records, what is kept, what is refused, and the summary."""
+"""``lowser sweep METHOD``: runs, records, what is kept, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from joblib.externals.loky import get_reusable_executor
@@ -20,11 +19,19 @@ from lowser_lib.course import cli
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.encoders.saving import load_encoder, save_encoder
 from lowser_lib.errors import ProfileError, RunError, TrainingError
-from lowser_lib.evaluation import classification_metrics, mean_interval
-from lowser_lib.experiments import profiles, sweep, sweep_methods, sweep_records, sweep_summary
-from lowser_lib.experiments.records import RunRecord
-from lowser_lib.experiments.sweep import SweepSettings
-from lowser_lib.experiments.sweep_methods import METHODS, Method, Run, Speech, Trained
+from lowser_lib.evaluation import classification_metrics
+from lowser_lib.experiments import engine, profiles, registry
+from lowser_lib.experiments.engine import Run
+from lowser_lib.experiments.records import (
+    MATCHING,
+    RunRecord,
+    load_record,
+    load_records,
+    predictions,
+)
+from lowser_lib.experiments.registry import METHODS, Method, Trained
+from lowser_lib.experiments.speech import Speech, speech_of
+from lowser_lib.experiments.transfer import TransferSweep
 
 WriteTable = Callable[[Path, str, int, tuple[str, ...]], None]
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -65,17 +72,22 @@ def ground(tmp_path_factory: pytest.TempPathFactory, write_table: WriteTable) ->
         patch.setenv("LOWSER_CORPORA", str(folder / "corpora"))
         patch.setattr(profiles, "PROFILES", {**profiles.PROFILES, "tiny": tiny})
         yield folder
-    sweep_methods.speech_of.cache_clear()
+    speech_of.cache_clear()
 
 
-def settings(results: Path, method: str = "baseline", **options: Any) -> SweepSettings:
-    given: dict[str, Any] = {"profile": "tiny", "seeds": 2, "languages": ["ur"], **options}
-    return SweepSettings(method, results, **given)
+def settings(results: Path, method: str = "baseline", **options: Any) -> TransferSweep:
+    given: dict[str, Any] = {"seeds": 2, "languages": ["ur"], **options}
+    given["profile"] = profiles.get(given.get("profile", "tiny"))
+    return TransferSweep(method=given.pop("method", method), results=results, **given)
 
 
-def run(one: SweepSettings) -> tuple[list[RunRecord], list[str]]:
-    said: list[str] = []
-    return sweep.run(one, said.append), said
+def run(sweep: TransferSweep) -> tuple[list[RunRecord], list[str]]:
+    lines: list[str] = []
+    return engine.run(sweep, lines.append), lines
+
+
+def read(results: Path, sweep: str, stem: str) -> RunRecord:
+    return load_record(results, "tiny", f"sweeps/{sweep}/{stem}")
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +115,15 @@ def test_one_record_a_run(done: Path) -> None:
 
 
 def test_a_record_says_what_was_measured_on_what(done: Path) -> None:
-    record = sweep_records.read(done, "tiny", "speaker_contrastive", "ur", 1)
+    record = read(done, "speaker_contrastive", "ur-1")
     assert (record.chapter, record.profile, record.seed) == ("04", "tiny", 1)
     assert set(record.corpora) == {"table:english", "table:target_ur", "table:voices_ur"}
     assert record.config["contrastive"]["steps"] == 2
     assert record.device["threads"] == 1
-    clips = sweep_records.predictions(record)
+    clips = predictions(record)
     assert len(clips["truth"]) == 12
     assert sorted(set(clips["speaker"])) == [f"target_ur/s{number}" for number in range(3)]
-    for matching in sweep_records.MATCHING:
+    for matching in MATCHING:
         again = classification_metrics(clips["truth"], clips[matching], list(range(4)))
         for name, value in again.items():
             assert record.metrics["transfer"][matching][name] == pytest.approx(value, abs=1e-6)
@@ -125,14 +137,14 @@ def test_a_record_says_what_was_measured_on_what(done: Path) -> None:
 
 
 def test_all_records_are_read_in_order(done: Path) -> None:
-    runs = sweep_records.read_all(done, "tiny", "baseline")
+    runs = load_records(done, "tiny", "baseline")
     places = [(run.config["language"], run.seed) for run in runs]
     assert places == [("ur", 0), ("ur", 1), ("de", 0), ("de", 1)]
-    assert sweep_records.read_all(done, "tiny", "byol") == []
+    assert load_records(done, "tiny", "byol") == []
 
 
 def test_the_baseline_hears_nothing_unlabelled(done: Path) -> None:
-    record = sweep_records.read(done, "tiny", "baseline", "de", 0)
+    record = read(done, "baseline", "de-0")
     assert set(record.corpora) == {"table:english", "table:target_de"}
     assert "identifiability" not in record.metrics
 
@@ -148,15 +160,14 @@ def test_the_adapted_encoder_stays_and_states_of_runs_go(done: Path, ground: Pat
 def test_workers_and_turns_give_the_same(done: Path, ground: Path) -> None:
     side_by_side, _ = run(settings(ground / "parallel", languages=["ur", "de"], jobs=2))
     for record in side_by_side:
-        place = ("tiny", "baseline", record.config["language"], record.seed)
-        assert record.metrics == sweep_records.read(done, *place).metrics
+        stem = f"{record.config['language']}-{record.seed}"
+        assert record.metrics == read(done, "baseline", stem).metrics
         assert record.device["threads"] == 1
 
 
 def test_what_a_worker_is_given_can_be_sent(ground: Path, tmp_path: Path) -> None:
-    profile, method = profiles.get("tiny"), METHODS["speaker_contrastive"]
-    one = Run(0, "ur", sweep.change(method.settings(profile), QUICK), tmp_path)
-    sent = (method, profile, sweep.Task(one, ("ur",)))
+    sweep = settings(tmp_path, "speaker_contrastive", changes=QUICK)
+    sent = (sweep, sweep.trainings(sweep.plan()))
     assert pickle.loads(dumps(sent)) == sent
 
 
@@ -171,7 +182,7 @@ def test_threads_are_left_as_they_were(ground: Path) -> None:
 
 
 def test_switches_for_groups_are_told_where_they_are_on(done: Path, tmp_path: Path) -> None:
-    plain = sweep_records.read(done, "tiny", "speaker_contrastive", "ur", 0)
+    plain = read(done, "speaker_contrastive", "ur-0")
     assert plain.metrics["genders"] == {
         "target_ur/s0": "female", "target_ur/s1": "male", "target_ur/s2": "female",
     }  # fmt: skip
@@ -196,14 +207,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """Methods ``counted`` (once a seed) and ``counted_each``, which do nothing but count."""
     trained: list[Run] = []
 
-    def train(speech: Speech, one: Run) -> Trained:
-        trained.append(one)
-        if one.seed == 3:
+    def train(speech: Speech, run: Run) -> Trained:
+        trained.append(run)
+        if run.seed == 3:
             raise TrainingError("diverged")
-        return METHODS["baseline"].train(speech, one)
+        return METHODS["baseline"].train(speech, run)
 
     for name, each in (("counted", False), ("counted_each", True)):
-        method = Method(name, "03", train, sweep_methods.baseline_settings, each, False)
+        method = Method(name, "03", train, registry.baseline_settings, each, False)
         monkeypatch.setitem(METHODS, name, method)
     return trained
 
@@ -211,11 +222,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 def test_a_method_is_added_by_registering_it(
     ground: Path, tmp_path: Path, counted: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep_methods, "METHODS", {})
+    monkeypatch.setattr(registry, "METHODS", {})
     new = replace(METHODS["counted"], name="new")
-    sweep_methods.register(new)
+    registry.register(new)
     with pytest.raises(ValueError, match="there is a method 'new' already"):
-        sweep_methods.register(new)
+        registry.register(new)
     run(settings(tmp_path, "new", seeds=1))
     assert (tmp_path / "tiny" / "sweeps" / "new" / "ur-0.json").is_file()
 
@@ -223,22 +234,22 @@ def test_a_method_is_added_by_registering_it(
 def test_only_what_is_missing_is_run(ground: Path, tmp_path: Path, counted: list[Run]) -> None:
     languages = ["ur", "de"]
     first, _ = run(settings(tmp_path, "counted", languages=languages))
-    assert [(one.seed, one.language) for one in counted] == [(0, "ur"), (1, "ur")]
-    again, said = run(settings(tmp_path, "counted", languages=languages))
+    assert [(run.seed, run.language) for run in counted] == [(0, "ur"), (1, "ur")]
+    again, lines = run(settings(tmp_path, "counted", languages=languages))
     assert len(counted) == 2
     assert again == first
-    assert said == ["4 of 4 runs are finished already"]
+    assert lines == ["4 of 4 runs are finished already"]
     (tmp_path / "tiny" / "sweeps" / "counted" / "de-1.json").unlink()
     run(settings(tmp_path, "counted", languages=languages, seeds=3))
-    assert [(one.seed, one.language) for one in counted[2:]] == [(1, "de"), (2, "ur")]
+    assert [(run.seed, run.language) for run in counted[2:]] == [(1, "de"), (2, "ur")]
 
 
 def test_a_method_may_train_for_each_language(
     ground: Path, tmp_path: Path, counted: list[Run]
 ) -> None:
     run(settings(tmp_path, "counted_each", languages=["ur", "de"], seeds=1))
-    assert [(one.seed, one.language) for one in counted] == [(0, "ur"), (0, "de")]
-    assert len({one.folder for one in counted}) == 2
+    assert [(run.seed, run.language) for run in counted] == [(0, "ur"), (0, "de")]
+    assert len({run.folder for run in counted}) == 2
 
 
 def test_what_was_finished_before_a_failure_stays(
@@ -273,8 +284,8 @@ def test_a_half_written_file_is_no_record(ground: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny" / "sweeps" / "baseline"
     folder.mkdir(parents=True)
     (folder / "tmpabc.part").write_text('{"schema": 1', encoding="utf-8")
-    _, said = run(settings(tmp_path, seeds=1))
-    assert said[0].startswith("[OK]   baseline-ur-0")
+    _, lines = run(settings(tmp_path, seeds=1))
+    assert lines[0].startswith("[OK]   baseline-ur-0")
 
 
 def test_records_of_other_settings_and_other_speech_are_refused(
@@ -284,7 +295,7 @@ def test_records_of_other_settings_and_other_speech_are_refused(
         run(settings(done, changes={"baseline.dropout": 0.1}))
     with pytest.raises(RunError, match=r"other settings \(contrastive\)"):
         run(settings(done, "speaker_contrastive"))
-    speech = sweep_methods.speech_of(profiles.get("tiny"), False)
+    speech = speech_of(profiles.get("tiny"), False, "english", None)
     with monkeypatch.context() as patch:
         patch.setitem(dict_of(speech.loaded.hashes), "table:english", "0" * 64)
         with pytest.raises(RunError, match=r"comes from other speech \(table:english\)"):
@@ -310,6 +321,11 @@ def dict_of(mapping: Any) -> dict[str, str]:
         ({"changes": {"dropout": 3}}, "unknown setting 'dropout'"),
         ({"changes": {"baseline.dropout": 3}}, r"setting baseline.dropout=3 cannot be used"),
         ({"changes": {"training.epochs": "x"}}, r"setting training.epochs='x' cannot be used"),
+        ({"changes": {"training.epochs": math.nan}}, "training.epochs=nan .* it takes int"),
+        ({"changes": {"training.batch_size": 2.5}}, "training.batch_size=2.5 .* it takes int"),
+        ({"changes": {"baseline.dropout": math.nan}}, "baseline.dropout=nan .* takes float"),
+        ({"changes": {"training.epochs": True}}, "training.epochs=True .* it takes int"),
+        ({"protocol": "all"}, "protocol must be one of english, others, not 'all'"),
         ({"name": "../x"}, "must be small letters, digits, hyphens"),
     ],
 )
@@ -324,90 +340,7 @@ def test_what_is_unknown_is_named(
 @pytest.mark.parametrize("option", ["seeds", "jobs"])
 def test_numbers_out_of_range_are_refused(option: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{option} must be at least 1, not 0"):
-        SweepSettings("baseline", tmp_path, **{option: 0})  # type: ignore[arg-type]
-
-
-# --- the summary -------------------------------------------------------------------------------
-
-
-def made_up(method: str, seed: int, answers: str, told: tuple[float, float] | None) -> RunRecord:
-    """A run on 2 speakers with 4 clips each: truth 0123 0123."""
-    half = {"truth": "0123", "none": answers[:4], "embeddings": "0123"}
-    clips = {"a": half, "b": {**half, "none": answers[4:]}}
-    truth = [0, 1, 2, 3] * 2
-    score = classification_metrics(truth, [int(one) for one in answers], list(range(4)))
-    one = {"accuracy": 0.0, "chance": 0.1, "n_clips": 8, "n_speakers": 2, "left_out": 0}
-    metrics: dict[str, Any] = {
-        "transfer": {"none": score, "embeddings": {"macro_f1": 1.0}}, "clips": clips
-    }  # fmt: skip
-    if told is not None:
-        both = {"before": {**one, "accuracy": told[0]}, "after": {**one, "accuracy": told[1]}}
-        metrics["stage1"] = {"batch": {"missing": "a batch holds 4 speakers"}}
-        metrics["identifiability"] = {"target corpus": both, "none": dict.fromkeys(both)}
-    config = {"method": method, "language": "ur", "encoder_sha256": "e"}
-    return RunRecord(1, "04", f"{method}-ur-{seed}", "tiny", seed, metrics, config,
-                     {"table:english": "s"}, {}, {}, {}, 1.0, "")  # fmt: skip
-
-
-OURS = [made_up("new", 0, "01230123", (0.2, 0.5)), made_up("new", 1, "01230122", (0.4, 0.7))]
-THEIRS = [made_up("baseline", seed, "01210121", None) for seed in (0, 1)]
-
-
-def test_means_and_differences_are_those_of_the_runs() -> None:
-    none, matched = sweep_summary.summarise(OURS, THEIRS, 200).to_dict("records")
-    ours, theirs = (
-        np.array([run.metrics["transfer"]["none"]["macro_f1"] for run in part])
-        for part in (OURS, THEIRS)
-    )
-    assert (none["language"], none["matching"], matched["matching"]) == ("ur", "none", "embeddings")
-    assert none["mean"] == mean_interval(ours)
-    assert none["baseline"] == mean_interval(theirs)
-    assert none["over_seeds"] == mean_interval(ours - theirs)
-    assert none["over_speakers"].estimate == pytest.approx((ours - theirs).mean())
-    assert none["over_speakers"].n_speakers == 2
-    assert none["over_speakers"].low >= 0
-    assert matched["over_seeds"].estimate == 0
-
-
-def test_only_seeds_that_both_have_are_compared() -> None:
-    none, _ = sweep_summary.summarise(OURS, THEIRS[1:], 50).to_dict("records")
-    assert none["mean"].n_seeds == 2
-    assert none["over_seeds"].n_seeds == 1
-    assert math.isnan(none["over_seeds"].low)
-    alone, _ = sweep_summary.summarise(OURS, []).to_dict("records")
-    assert alone["over_seeds"] is None
-
-
-def test_runs_on_other_clips_are_not_compared() -> None:
-    other = made_up("baseline", 1, "01210121", None)
-    other.metrics["clips"]["b"]["truth"] = "0132"
-    with pytest.raises(RunError, match="baseline-ur-1 was tested on other clips"):
-        sweep_summary.summarise(OURS, [THEIRS[0], other])
-
-
-@pytest.mark.parametrize("what", ["encoder_sha256", "folds", "table:english"])
-def test_runs_from_another_start_are_not_compared(what: str) -> None:
-    other = made_up("baseline", 0, "01210121", None)
-    (other.corpora if what == "table:english" else other.config)[what] = "other"
-    with pytest.raises(RunError, match=f"new-ur-0 cannot be compared.*differ in {what}"):
-        sweep_summary.summarise(OURS, [other])
-
-
-def test_identifiability_is_averaged_where_it_was_measured() -> None:
-    (row,) = sweep_summary.identifiability(OURS).to_dict("records")
-    assert (row["language"], row["clips"]) == ("ur", "target corpus")
-    assert (row["before"], row["after"]) == (pytest.approx(0.3), pytest.approx(0.6))
-    assert sweep_summary.identifiability(THEIRS).empty
-
-
-def test_the_text_says_what_is_missing() -> None:
-    whole = sweep_summary.text(OURS, THEIRS, 50)
-    assert "difference, over speakers and seeds" in whole
-    assert "0.300 0.600" in whole
-    assert "ur: a batch holds 4 speakers" in whole
-    assert "lowser sweep baseline" not in whole
-    assert "lowser sweep baseline" in sweep_summary.text(OURS, [])
-    assert "difference" not in sweep_summary.text(THEIRS, THEIRS)
+        settings(tmp_path, **{option: 0})  # type: ignore[arg-type]
 
 
 # --- the command -------------------------------------------------------------------------------
@@ -429,10 +362,3 @@ def test_a_setting_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]
         cli.main(["sweep", "baseline", "--set", "baseline.dropout"])
     assert ended.value.code == 2
     assert "SETTING=VALUE" in capsys.readouterr().err
-
-
-def test_profiles_have_settings_that_can_be_used() -> None:
-    for profile in profiles.PROFILES.values():
-        for method in METHODS.values():
-            made = method.settings(profile)
-            assert made["baseline"].learning_rate == profile.learning_rate

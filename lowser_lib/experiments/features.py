@@ -1,11 +1,10 @@
-"""What the sweep over label budgets hears: corpora through all views, made ready for encoders."""
+"""Corpora through several views, made ready for encoders: what sweeps over label budgets hear."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -88,14 +87,13 @@ def make_view(name: str) -> View:
 
 
 def extract_views(
-    corpus: str, views: Sequence[str], *, cache: Path | None = None, jobs: int = 1
+    corpus: str, views: Sequence[str], jobs: int = 1
 ) -> tuple[pd.DataFrame, MultiViewDataset]:
     """All clips of a corpus through all views, from the cache where they are there.
 
     Args:
         corpus: Name of the corpus.
         views: Names of views.
-        cache: Folder of the cache; None takes the course's.
         jobs: Worker processes.
 
     Returns:
@@ -104,9 +102,7 @@ def extract_views(
     loaded = data.load([corpus], jobs=jobs, progress=False)
     table = loaded.corpus(corpus)
     arrays = {
-        name: extract_all(
-            make_view(name), table, loaded.roots, cache or paths.features(), jobs=jobs
-        )
+        name: extract_all(make_view(name), table, loaded.roots, paths.features(), jobs=jobs)
         for name in views
     }
     return table, MultiViewDataset(arrays, emotion_codes(table))

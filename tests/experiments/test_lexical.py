@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,9 @@ from lowser_lib.course import cli
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.encoders.saving import save_encoder
 from lowser_lib.errors import ProfileError, RunError, SplitError
-from lowser_lib.experiments import lexical_summary, lexical_sweep, profiles, sweep_methods
-from lowser_lib.experiments.lexical_sweep import ARMS, LexicalSweepSettings
-from lowser_lib.experiments.records import RunRecord
+from lowser_lib.experiments import engine, profiles, speech, summaries
+from lowser_lib.experiments.lexical import ARMS, LexicalSweep
+from lowser_lib.experiments.records import RunRecord, load_records
 
 
 def write_corpus(folder: Path, sentences: int) -> None:
@@ -56,13 +57,13 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("LOWSER_CORPORA", str(folder / "corpora"))
         patch.setattr(profiles, "PROFILES", {**profiles.PROFILES, "tiny": tiny})
         yield folder
-    sweep_methods.speech_of.cache_clear()
+    speech.leaning_speech.cache_clear()
 
 
-def run(results: Path, **options: object) -> tuple[list[RunRecord], list[str]]:
-    said: list[str] = []
-    given = {"profile": "tiny", "seeds": 1, "leans": (0.0, 1.0), **options}
-    return lexical_sweep.run(LexicalSweepSettings(results, **given), said.append), said  # type: ignore[arg-type]
+def run(results: Path, **options: Any) -> tuple[list[RunRecord], list[str]]:
+    lines: list[str] = []
+    given = {"profile": profiles.get("tiny"), "seeds": 1, "leans": (0.0, 1.0), **options}
+    return engine.run(LexicalSweep(results=results, **given), lines.append), lines
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +94,10 @@ def test_a_record_a_run_that_says_what_was_measured(ground: Path, done: list[Run
 
 
 def test_what_is_finished_is_not_run_again(ground: Path, done: list[RunRecord]) -> None:
-    again, said = run(ground / "results", seeds=2)
-    assert said == [f"{len(done)} of {len(done)} runs are finished already"]
+    again, lines = run(ground / "results", seeds=2)
+    assert lines == [f"{len(done)} of {len(done)} runs are finished already"]
     assert again == done
-    found = lexical_summary.read_all(ground / "results", "tiny")
+    found = load_records(ground / "results", "tiny", "lexical")
     assert sorted(found, key=lambda one: one.name) == sorted(done, key=lambda one: one.name)
 
 
@@ -113,23 +114,23 @@ def test_other_settings_do_not_mix(ground: Path, done: list[RunRecord]) -> None:
 
 
 def test_summaries_are_means_and_paired_differences(done: list[RunRecord]) -> None:
-    table = lexical_summary.table(done)
+    table = summaries.lexical_table(done)
     assert len(table) == len(done) * 4
     assert set(table["test"]) == {*skews.ROLES, "all"}
-    leaks = lexical_summary.leaks(done)
+    leaks = summaries.leaks(done)
     first = done[0].metrics["uar"]
     row = leaks[(leaks["arm"] == "plain") & (leaks["lean"] == 0) & (leaks["seed"] == 0)]
     assert row["to another's"].item() == pytest.approx(first["own"] - first["another's"])
-    gained = lexical_summary.remedy(done).set_index(["lean", "of"])["interval"]
+    gained = summaries.remedy(done).set_index(["lean", "of"])["interval"]
     by_hand = [
         two.metrics["uar"]["all"] - one.metrics["uar"]["all"]
         for one, two in zip(done[:2], done[8:10], strict=True)
     ]
     assert done[8].config["arm"] == "invariant"
     assert gained[0.0, "all"].estimate == pytest.approx(np.mean(by_hand))
-    assert "another's" in lexical_summary.text(done)
+    assert "another's" in summaries.text(done)
     with pytest.raises(RunError, match="no result of an arm 'words'"):
-        lexical_summary.remedy(done, "words")
+        summaries.remedy(done, "words")
 
 
 def test_the_command_line(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,8 +145,8 @@ def test_the_command_line(ground: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_wrong_settings_are_refused(ground: Path, tmp_path: Path) -> None:
     for wrong in ({"seeds": 0}, {"jobs": 0}, {"arms": ("words",)}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            LexicalSweepSettings(tmp_path, **wrong)
-    with pytest.raises(ProfileError, match="not one of profile tiny"):
+            LexicalSweep(results=tmp_path, **wrong)
+    with pytest.raises(ProfileError, match="'emodb' is not in"):
         run(tmp_path, corpus="emodb")
     with pytest.raises(SplitError, match="2 sentences"):
         run(tmp_path, corpus="table:few")

@@ -16,16 +16,11 @@ import torch
 
 from lowser_lib.course import cli
 from lowser_lib.errors import ProfileError, RunError
-from lowser_lib.experiments import (
-    budget_sweep,
-    budget_sweep_run,
-    budget_sweep_summary,
-    records,
-)
-from lowser_lib.experiments.budget_sweep import BudgetSweepSettings
-from lowser_lib.experiments.budget_sweep_run import ARMS, ProbeConfig, uar
-from lowser_lib.experiments.budget_sweep_speech import SpeechConfig, make_view, normalised
+from lowser_lib.experiments import budgets, engine, records, summaries
+from lowser_lib.experiments.budgets import ARMS, BudgetSweep, ProbeConfig
+from lowser_lib.experiments.features import SpeechConfig, make_view, normalised
 from lowser_lib.experiments.profiles import FAST
+from lowser_lib.experiments.records import load_records
 from lowser_lib.manifest import EMOTIONS
 from lowser_lib.sampling import UNLABELLED
 from lowser_lib.sampling.multiview import MultiViewDataset
@@ -65,21 +60,20 @@ def load(names: Iterable[str], **_: Any) -> Any:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BudgetSweepSettings:
-    for module in (budget_sweep, budget_sweep_run):
-        monkeypatch.setattr(module, "extract_views", make_corpus)
-    monkeypatch.setattr(budget_sweep, "data", SimpleNamespace(load=load))
-    return BudgetSweepSettings(
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BudgetSweep:
+    monkeypatch.setattr(budgets, "extract_views", make_corpus)
+    monkeypatch.setattr(budgets, "data", SimpleNamespace(load=load))
+    return BudgetSweep(
         results=tmp_path, corpora=["table:made"], views=["mel", "egemaps"], budgets=(1, 99, 0),
         seeds=1, jobs=1, changes=SMALL,
     )  # fmt: skip
 
 
 def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
-    settings: BudgetSweepSettings, tmp_path: Path
+    settings: BudgetSweep, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    runs = budget_sweep.run(settings, lines.append)
+    runs = engine.run(settings, lines.append)
     folder = tmp_path / "fast/sweeps/pairwise"
     names = [f"made-{fold}-0" for fold in range(FAST.folds)]
     assert sorted(path.stem for path in folder.iterdir()) == names
@@ -102,40 +96,40 @@ def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
         # Unlabelled clips of the training speakers are pre-trained on; test speakers are not.
         held_out = len(set(run.metrics["speakers"]))
         assert run.metrics["pretraining"]["clips"] == CLIPS * (SPEAKERS - held_out) // SPEAKERS
-    assert budget_sweep.read_all(tmp_path, "fast") == runs
+    assert load_records(tmp_path, "fast", "pairwise") == runs
 
     # A second time nothing is run, and nothing changes.
     written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     again: list[str] = []
-    assert budget_sweep.run(settings, again.append) == runs
+    assert engine.run(settings, again.append) == runs
     assert again == [f"{FAST.folds} of {FAST.folds} runs are finished already"]
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == written
 
     # A missing run comes out as it was.
     (folder / f"{names[0]}.json").unlink()
-    repeated = budget_sweep.run(settings, again.append)
+    repeated = engine.run(settings, again.append)
     assert [run.metrics for run in repeated] == [run.metrics for run in runs]
 
     # Other settings do not mix with these.
     other = replace(settings, changes={**SMALL, "pairwise.temperature": 0.2})
     with pytest.raises(RunError, match=r"comes from other settings \(pairwise\)"):
-        budget_sweep.run(other, again.append)
+        engine.run(other, again.append)
 
-    curves = budget_sweep_summary.curves(runs)
+    curves = summaries.curves(runs)
     assert set(curves.index.get_level_values("budget")) == {0, 1}
     assert curves["n_pairs"].eq(FAST.folds).all()
     np.testing.assert_allclose(
         curves["difference"], curves["pairwise"] - curves["scratch"], atol=1e-9
     )
-    assert "all" in budget_sweep_summary.text(runs)
-    probes = budget_sweep_summary.curves(runs, "probe", "svm")
+    assert "all" in summaries.text(runs)
+    probes = summaries.curves(runs, "probe", "svm")
     np.testing.assert_allclose(probes["difference"], probes["probe"] - probes["svm"], atol=1e-9)
     with pytest.raises(RunError, match="no result of an arm 'words'; there are svm, untrained"):
-        budget_sweep_summary.curves(runs, "words")
+        summaries.curves(runs, "words")
 
 
 def test_the_arms_differ_in_their_start_alone(
-    settings: BudgetSweepSettings, monkeypatch: pytest.MonkeyPatch
+    settings: BudgetSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nothing_learned(clips: Any, *, encoders: Any, **_: Any) -> Any:
         healthy = {"spread": 1.0, "effective_rank": 9.0, "uniformity": -2.0}
@@ -144,8 +138,8 @@ def test_the_arms_differ_in_their_start_alone(
             row |= {f"{view}_projection_{name}": value for name, value in healthy.items()}
         return SimpleNamespace(encoders=encoders, history=SimpleNamespace(rows=[row]))
 
-    monkeypatch.setattr(budget_sweep_run, "pretrain", nothing_learned)
-    table = budget_sweep_summary.table(budget_sweep.run(settings, lambda _: None))
+    monkeypatch.setattr(budgets, "pretrain", nothing_learned)
+    table = summaries.budget_table(engine.run(settings, lambda _: None))
     arms = {
         arm: one.reset_index(drop=True).drop(columns="arm") for arm, one in table.groupby("arm")
     }
@@ -156,10 +150,10 @@ def test_the_arms_differ_in_their_start_alone(
 
 @pytest.mark.parametrize(("pretrained_on", "own"), [("other", 0), ("both", 1)])
 def test_other_corpora_can_be_pretrained_on(
-    settings: BudgetSweepSettings, pretrained_on: str, own: int
+    settings: BudgetSweep, pretrained_on: str, own: int
 ) -> None:
     changes = {**SMALL, "speech.pretrained_on": pretrained_on}
-    runs = budget_sweep.run(replace(settings, changes=changes, budgets=(1,)), lambda _: None)
+    runs = engine.run(replace(settings, changes=changes, budgets=(1,)), lambda _: None)
     others = [name for name in FAST.corpora if name != "table:made"]
     for run in runs:
         assert run.config["others"] == others
@@ -189,11 +183,6 @@ def test_a_voice_is_taken_out_and_test_speakers_tell_nothing_of_the_rest() -> No
     assert np.ptp(means["speaker"].to_numpy()) < 0.7 * np.ptp(means["corpus"].to_numpy())
 
 
-def test_an_emotion_that_no_test_speaker_has_may_be_answered() -> None:
-    truth, predicted = np.array([1, 1, 2, 2]), np.array([1, 0, 2, 3])
-    assert uar(truth, predicted) == pytest.approx(0.5)
-
-
 def test_frames_are_averaged_and_the_last_may_be_of_fewer() -> None:
     table, _ = make_corpus("table:made", ("mel",))
     mel = np.array([[1.0, 3.0, 5.0, 7.0, 10.0], [0.0, 2.0, 0.0, 0.0, 1.0]])
@@ -205,16 +194,16 @@ def test_frames_are_averaged_and_the_last_may_be_of_fewer() -> None:
     np.testing.assert_allclose(ready.numpy(), expected, rtol=1e-5)
 
 
-def test_a_damaged_record_is_refused(settings: BudgetSweepSettings, tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused(settings: BudgetSweep, tmp_path: Path) -> None:
     path = tmp_path / "fast/sweeps/pairwise/made-0-0.json"
     path.parent.mkdir(parents=True)
     path.write_text("{", encoding="utf-8")
     with pytest.raises(RunError, match=r"made-0-0.json is damaged"):
-        budget_sweep.run(settings)
+        engine.run(settings)
 
 
 def test_the_command_dispatches(
-    settings: BudgetSweepSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: BudgetSweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = [f"{name}={json.dumps(value)}" for name, value in SMALL.items()]
     arguments = ["sweep", "pairwise", "--results", str(tmp_path), "--corpora", "table:made",
@@ -224,17 +213,17 @@ def test_the_command_dispatches(
     assert "pairwise" in capsys.readouterr().out
     assert (tmp_path / "fast/sweeps/pairwise/made-0-0.json").is_file()
     assert cli.main(["sweep", "pairwise", "--languages", "xx"]) == 2
-    assert "no language 'xx'" in capsys.readouterr().err
+    assert "no target for language 'xx'" in capsys.readouterr().err
 
 
 def test_refuses(tmp_path: Path) -> None:
     for wrong in ({"seeds": 0}, {"jobs": 0}, {"budgets": (1, -1)}, {"budgets": ()}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            BudgetSweepSettings(tmp_path, **wrong)
+            BudgetSweep(results=tmp_path, **wrong)
     with pytest.raises(ProfileError, match="unknown view 'words'; choose from mel"):
         make_view("words")
     with pytest.raises(RunError, match="no result yet"):
-        budget_sweep_summary.curves([])
+        summaries.curves([])
     with pytest.raises(ValueError, match="normalise must be one of"):
         SpeechConfig(normalise="words")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="pretrained_on must be one of"):
@@ -245,13 +234,12 @@ def test_refuses(tmp_path: Path) -> None:
         SpeechConfig(frames=0)
 
 
-def test_the_record_names_the_device_that_was_computed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_names_the_device_that_was_computed_on(
+    settings: BudgetSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(budgets, "measure", lambda run: {"results": []})
     assert records.device()["type"] == "cuda"
-    recorded: dict[str, Any] = {}
-    monkeypatch.setattr(budget_sweep, "new_record", lambda **given: recorded.update(given))
-    task = SimpleNamespace(path=Path("a.json"), run=SimpleNamespace(seed=0), config={}, hashes={})
-    sweep = SimpleNamespace(name="tiny", profile="tiny")
-    budget_sweep._record(sweep, task, {}, 1.0, {})  # type: ignore[arg-type]
-    assert recorded["device"]["type"] == "cpu" and recorded["device"]["threads"] == 1
+    for record in engine.run(settings, lambda _: None):
+        assert record.device["type"] == "cpu" and record.device["threads"] == 1

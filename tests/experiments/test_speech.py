@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,16 +14,9 @@ from lowser_lib import splits
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.encoders.saving import save_encoder
 from lowser_lib.errors import ProfileError, RunError
-from lowser_lib.experiments import (
-    profiles,
-    skewed_speech,
-    sweep,
-    sweep_methods,
-    sweep_records,
-    sweep_summary,
-)
-from lowser_lib.experiments.skewed_speech import Skew, SkewedSpeech, set_aside
-from lowser_lib.experiments.sweep import SweepSettings
+from lowser_lib.experiments import engine, profiles, records, speech, summaries
+from lowser_lib.experiments.speech import Skew, SkewedSpeech, set_aside
+from lowser_lib.experiments.transfer import TransferSweep
 
 WriteTable = Callable[[Path, str, int, tuple[str, ...]], None]
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -53,17 +47,22 @@ def small(tmp_path_factory: pytest.TempPathFactory, write_table: WriteTable) -> 
         patch.setenv("LOWSER_HOME", str(folder / "home"))
         patch.setenv("LOWSER_CORPORA", str(folder / "corpora"))
         patch.setattr(profiles, "PROFILES", {**profiles.PROFILES, "small": profile})
-        patch.setattr(skewed_speech, "CORPORA", {"ur": "table:even"})
-        patch.setattr(skewed_speech, "CLIPS", 40)
-        patch.setattr(skewed_speech, "VOICES", 20)
+        patch.setattr(speech, "BALANCED", {"ur": "table:even"})
+        patch.setattr(speech, "CLIPS", 40)
+        patch.setattr(speech, "VOICES", 20)
         yield folder
-    sweep_methods.speech_of.cache_clear()
+    speech.speech_of.cache_clear()
 
 
 def speech_of(skew: Skew) -> SkewedSpeech:
-    found = skewed_speech.speech_of(profiles.get("small"), True, skew)
-    assert isinstance(found, SkewedSpeech)
-    return found
+    skewed = speech.speech_of(profiles.get("small"), True, "english", skew)
+    assert isinstance(skewed, SkewedSpeech)
+    return skewed
+
+
+def sweep(results: Path, **options: Any) -> TransferSweep:
+    profile = profiles.get("small")
+    return TransferSweep(method="baseline", results=results, profile=profile, seeds=1, **options)
 
 
 def share(table: pd.DataFrame) -> float:
@@ -73,16 +72,16 @@ def share(table: pd.DataFrame) -> float:
 def test_only_the_share_changes(small: Path) -> None:
     tested = []
     for male in (0.5, 0.8):
-        speech = speech_of(Skew(male))
-        train, validation, test = speech.split(3)
+        heard_from = speech_of(Skew(male))
+        train, validation, test = heard_from.split(3, "ur")
         splits.assert_speaker_disjoint(train, validation, test)
         learned = pd.concat([train, validation])
         assert len(learned) == 40 and share(learned) == pytest.approx(male)
         assert (learned["emotion"].value_counts() == 10).all()
-        heard, unheard = speech.voices("ur", 3)
+        heard, unheard = heard_from.voices("ur", 3)
         assert len(heard) == 20 and share(heard) == pytest.approx(male)
         assert not set(heard["text_id"]) & set(unheard["text_id"])
-        assert test.equals(speech.target("ur")) and test.equals(speech.split(4)[2])
+        assert test.equals(heard_from.target("ur")) and test.equals(heard_from.split(4, "ur")[2])
         tested.append(test)
     assert tested[0].equals(tested[1])
 
@@ -94,41 +93,41 @@ def test_voices_of_both_genders_are_tested_on(small: Path) -> None:
 
 
 def test_english_labels_are_left_as_they_are(small: Path) -> None:
-    speech = speech_of(Skew(0.8, "en"))
-    plain = sweep_methods.speech_of(profiles.get("small"), True)
-    assert all(a.equals(b) for a, b in zip(speech.split(1), plain.split(1), strict=True))
-    assert speech.labelled_corpora() == ("table:english",)
-    assert share(speech.voices("ur", 1)[0]) == pytest.approx(0.8)
-    assert set(speech.target("ur")["corpus"]) == {"even"}
+    skewed = speech_of(Skew(0.8, "en"))
+    plain = speech.speech_of(profiles.get("small"), True, "english", None)
+    parts = zip(skewed.split(1, "ur"), plain.split(1, "ur"), strict=True)
+    assert all(ours.equals(theirs) for ours, theirs in parts)
+    assert skewed.sources("ur") == ("table:english",)
+    assert share(skewed.voices("ur", 1)[0]) == pytest.approx(0.8)
+    assert set(skewed.target("ur")["corpus"]) == {"even"}
 
 
 def test_a_sweep_says_how_its_speech_was_skewed(small: Path) -> None:
-    asked = SweepSettings("baseline", small / "results", "small", 1, skew=Skew(0.8))
+    asked = sweep(small / "results", skew=Skew(0.8))
     assert asked.called == asked.named("baseline") == "baseline-male-80"
-    (record,) = sweep.run(asked, say=lambda line: None)
+    (record,) = engine.run(asked, say=lambda line: None)
     assert record.config["skew"]["male"] == 0.8
     assert set(record.corpora) == {"table:even"}
-    answers = sweep_records.predictions(sweep_records.read(
-        small / "results", "small", "baseline-male-80", "ur", 0
-    ))  # fmt: skip
+    kept = records.load_record(small / "results", "small", "sweeps/baseline-male-80/ur-0")
+    answers = records.predictions(kept)
     assert len(answers["truth"]) == 64
     genders = record.metrics["genders"]
-    assert sorted(genders[one] for one in set(answers["speaker"])) == ["female"] * 4 + ["male"] * 4
+    assert (
+        sorted(genders[speaker] for speaker in set(answers["speaker"]))
+        == ["female"] * 4 + ["male"] * 4
+    )
     other = replace(asked, skew=Skew(0.5), name="baseline-male-80")
     with pytest.raises(RunError, match=r"other settings \(skew\)"):
-        sweep.run(other, say=lambda line: None)
+        engine.run(other, say=lambda line: None)
 
 
 def test_runs_on_other_skews_are_not_compared(small: Path) -> None:
     ours, others = (
-        sweep.run(
-            SweepSettings("baseline", small / "two", "small", 1, skew=Skew(male)),
-            say=lambda line: None,
-        )
+        engine.run(sweep(small / "two", skew=Skew(male)), say=lambda line: None)
         for male in (0.8, 0.5)
     )
     with pytest.raises(RunError, match="skew"):
-        sweep_summary.summarise(ours, others, n_resamples=20)
+        summaries.summarise(ours, others, n_resamples=20)
 
 
 def test_skews_that_cannot_be_are_refused(small: Path) -> None:
@@ -137,9 +136,7 @@ def test_skews_that_cannot_be_are_refused(small: Path) -> None:
     with pytest.raises(ProfileError, match="labels must be one of ur, en, not 'de'"):
         Skew(0.86, "de")
     with pytest.raises(ProfileError, match="skewed speech is of 'ur', not 'de'"):
-        sweep.run(
-            SweepSettings("baseline", small / "r", "small", 1, languages=["de"], skew=Skew(0.8))
-        )
+        engine.run(sweep(small / "r", languages=["de"], skew=Skew(0.8)))
 
 
 def test_the_genders_are_set_aside_in_the_same_share(small: Path) -> None:

@@ -1,0 +1,382 @@
+"""What sweeps amount to: means over seeds, differences between sweeps, budget curves, leaks.
+
+Two intervals stand beside a difference in transfer. That *over seeds* is Student's, of the
+differences between runs of the same seed, which share the split, the head's first weights and the
+batches: would other seeds say the same, on these speakers? That *over speakers* resamples the
+target's speakers and the seeds: would others say the same elsewhere?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lowser_lib import skews
+from lowser_lib.errors import RunError
+from lowser_lib.evaluation import Interval, mean_interval, paired_speaker_bootstrap
+from lowser_lib.evaluation.significance import marked, paired_permutation_test
+from lowser_lib.experiments import budgets, lexical
+from lowser_lib.experiments.records import MATCHING, RunRecord, load_records, predictions
+from lowser_lib.manifest import EMOTIONS
+
+# --- transfer ---------------------------------------------------------------------------------
+
+COMPARABLE = (
+    "encoder_sha256",
+    "precision",
+    "max_source_clips",
+    "max_target_clips",
+    "folds",
+    "validation",
+    "protocol",
+    "skew",
+)
+"""Settings that two runs have to share for a difference between them to be the methods'. How a
+method trains is not among them: a sweep may be about just that."""
+
+
+BASELINE = "baseline"
+"""The sweep that all others are compared with."""
+
+
+def baseline_of(results: Path, runs: Sequence[RunRecord], name: str = BASELINE) -> list[RunRecord]:
+    """The baseline's records for the same languages and seeds, as far as there are any.
+
+    Args:
+        results: Folder for records.
+        runs: Of a sweep.
+        name: Of the baseline's sweep, where it is another one: on skewed speech.
+
+    Raises:
+        RunError: A record is damaged.
+    """
+    known: dict[tuple[str, str, int], RunRecord] = {}
+    for profile in dict.fromkeys(run.profile for run in runs):
+        for record in load_records(results, profile, name):
+            known[profile, record.config["language"], record.seed] = record
+    places = [(run.profile, run.config["language"], run.seed) for run in runs]
+    return [known[place] for place in places if place in known]
+
+
+def summarise(
+    runs: Sequence[RunRecord], baseline: Sequence[RunRecord], n_resamples: int = 1000
+) -> pd.DataFrame:
+    """Means, and differences to the baseline, of macro-F1.
+
+    Args:
+        runs: Records of a sweep.
+        baseline: Records of the baseline's; those of the same language and seed are compared. May
+            be empty.
+        n_resamples: Draws of the bootstrap.
+
+    Returns:
+        A row a language and matching: ``language``, ``matching``, and intervals ``mean``,
+        ``baseline``, ``over_seeds``, ``over_speakers``; None where there is nothing to compare.
+
+    Raises:
+        RunError: Two runs began with different encoders, learned from or were tested on different
+            clips.
+    """
+    rows = []
+    for language in dict.fromkeys(run.config["language"] for run in runs):
+        ours = {run.seed: run for run in runs if run.config["language"] == language}
+        theirs = {run.seed: run for run in baseline if run.config["language"] == language}
+        seeds = sorted(ours.keys() & theirs.keys())
+        for matching in MATCHING:
+            row: dict[str, str | Interval | None] = {
+                "language": language,
+                "matching": matching,
+                "mean": mean_interval(_scores(ours.values(), matching)),
+                "baseline": None,
+                "over_seeds": None,
+                "over_speakers": None,
+            }
+            if seeds:
+                for seed in seeds:
+                    _check_comparable(ours[seed], theirs[seed])
+                pairs = [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]
+                scores = [_scores(part, matching) for part in pairs]
+                row["baseline"] = mean_interval(scores[1])
+                row["over_seeds"] = mean_interval(scores[0] - scores[1])
+                row["over_speakers"] = _over_speakers(*pairs, matching, n_resamples)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def identifiability(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """How well speakers are told apart before and after adaptation, in means over seeds.
+
+    Returns:
+        A row a language and set of clips: ``language``, ``clips``, ``before``, ``after``,
+        ``chance``; none where a method does not measure it.
+    """
+    rows = [
+        {
+            "language": run.config["language"],
+            "clips": clips,
+            "before": pair["before"]["accuracy"],
+            "after": pair["after"]["accuracy"],
+            "chance": pair["before"]["chance"],
+        }
+        for run in runs
+        for clips, pair in run.metrics.get("identifiability", {}).items()
+        if pair["before"] is not None and pair["after"] is not None
+    ]
+    if not rows:
+        return pd.DataFrame(columns=["language", "clips", "before", "after", "chance"])
+    table = pd.DataFrame(rows)
+    return table.groupby(["language", "clips"], sort=False).mean().reset_index()
+
+
+def smaller_batches(runs: Sequence[RunRecord]) -> list[str]:
+    """One line for each language whose speech could not fill the first stage's batches."""
+    lines = [
+        f"{run.config['language']}: {run.metrics['stage1']['batch']['missing']}"
+        for run in runs
+        if run.metrics.get("stage1", {}).get("batch", {}).get("missing")
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def text(
+    runs: Sequence[RunRecord], baseline: Sequence[RunRecord] = (), n_resamples: int = 1000
+) -> str:
+    """The summary of a sweep of any kind, as it is printed.
+
+    Args:
+        runs: Records of one sweep.
+        baseline: Of transfer: see :func:`summarise`.
+        n_resamples: Likewise.
+    """
+    if "lean" in runs[0].config:
+        return lexical_text(runs)
+    if "fold" in runs[0].config:
+        return budget_text(runs)
+    table = summarise(runs, baseline, n_resamples)
+    is_baseline = all(run.config["method"] == BASELINE for run in runs)
+    if is_baseline:
+        table = table[["language", "matching", "mean"]]
+    else:
+        table = table.rename(
+            columns={
+                "over_seeds": "difference, over seeds",
+                "over_speakers": "difference, over speakers and seeds",
+            }
+        )
+    counted = runs[0].config["method"], len({run.seed for run in runs})
+    parts = [
+        "macro-F1 of {}, {} seeds, 95 % intervals".format(*counted),
+        table.map(_shown).to_string(index=False),
+    ]
+    if not is_baseline and not baseline:
+        parts.append("no run of the baseline to compare with: lowser sweep baseline")
+    parts += smaller_batches(runs)
+    speakers = identifiability(runs)
+    if len(speakers):
+        parts += ["", "speakers told apart by the nearest neighbour, means over seeds"]
+        parts.append(speakers.map(_shown).to_string(index=False))
+    return "\n".join(parts)
+
+
+def _check_comparable(run: RunRecord, other: RunRecord) -> None:
+    """Raise a RunError unless two runs differ in their methods alone."""
+    differing = [name for name in COMPARABLE if run.config.get(name) != other.config.get(name)]
+    both = run.corpora.keys() & other.corpora.keys()
+    differing += sorted(name for name in both if run.corpora[name] != other.corpora[name])
+    if differing:
+        raise RunError(
+            f"{run.name} cannot be compared with {other.name}: they differ in "
+            f"{', '.join(differing)}. Move the older records away and run their sweep again"
+        )
+
+
+def _scores(runs: Iterable[RunRecord], matching: str) -> np.ndarray:
+    return np.array([run.metrics["transfer"][matching]["macro_f1"] for run in runs])
+
+
+def _over_speakers(
+    runs: Sequence[RunRecord], others: Sequence[RunRecord], matching: str, n_resamples: int
+) -> Interval:
+    """Interval of the difference when speakers and seeds are drawn again."""
+    ours, theirs = ([predictions(run) for run in part] for part in (runs, others))
+    first = ours[0]
+    for part, answers in ((runs, ours), (others, theirs)):
+        for run, clips in zip(part, answers, strict=True):
+            if any(not np.array_equal(clips[key], first[key]) for key in ("speaker", "truth")):
+                raise RunError(
+                    f"{run.name} was tested on other clips than {runs[0].name}; run both sweeps on "
+                    "the same speech"
+                )
+    return paired_speaker_bootstrap(
+        first["truth"],
+        np.stack([clips[matching] for clips in ours]),
+        np.stack([clips[matching] for clips in theirs]),
+        first["speaker"],
+        list(range(len(EMOTIONS))),
+        n_resamples=n_resamples,
+    )
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+# --- label budgets ------------------------------------------------------------------------------
+
+KEYS = ["corpus", "view", "budget"]
+
+
+def budget_table(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """All results, one row each: corpus, fold, seed, view, budget (0: all), arm, uar.
+
+    Results that a fold was too small for are missing.
+    """
+    rows = [
+        {"corpus": run.config["corpus"], "fold": run.config["fold"], "seed": run.seed, **result}
+        for run in runs
+        for result in run.metrics["results"]
+        if result["uar"] is not None
+    ]
+    columns = ["corpus", "fold", "seed", "view", "budget", "arm", "uar", "predicted"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def curves(
+    runs: Sequence[RunRecord], arm: str = "pairwise", against: str = "scratch"
+) -> pd.DataFrame:
+    """Mean UAR of all arms over folds and seeds, the difference of two of them, and its mark.
+
+    Pairs are folds × seeds; p-values are those of all comparisons of one corpus, Holm-corrected.
+
+    Args:
+        runs: records of one sweep.
+        arm: name of one arm, see :data:`lowser_lib.experiments.budgets.ARMS`.
+        against: name of the arm that it is compared with.
+
+    Returns:
+        Indexed by corpus, view and budget: a column an arm, ``difference``, ``p``, ``p_holm``,
+        ``mark`` and ``n_pairs``.
+
+    Raises:
+        RunError: there is no result, or none of an arm.
+    """
+    results = budget_table(runs)
+    if results.empty:
+        raise RunError("there is no result yet; run: lowser sweep pairwise")
+    missing = [name for name in (arm, against) if name not in set(results["arm"])]
+    if missing:
+        known = ", ".join(dict.fromkeys(results["arm"]))
+        raise RunError(f"there is no result of an arm {missing[0]!r}; there are {known}")
+    wide = results.pivot_table(index=[*KEYS, "seed", "fold"], columns="arm", values="uar").dropna()
+    parts = []
+    for _, part in wide.groupby("corpus", sort=False):
+        groups = {name: group for name, group in part.groupby(KEYS, sort=False) if len(group) > 1}
+        tests = {
+            name: paired_permutation_test(group[arm].to_numpy(), group[against].to_numpy())
+            for name, group in groups.items()
+        }
+        parts.append(marked(tests))
+    tested = pd.concat(parts)
+    arms = [name for name in budgets.ARMS if name in wide]
+    means = wide.groupby(KEYS, sort=False)[arms].mean()
+    if tested.empty:
+        return means.assign(difference=means[arm] - means[against])
+    tested.index = tested.index.set_names(KEYS)
+    return means.join(tested, how="left")
+
+
+def budget_text(runs: Sequence[RunRecord], arm: str = "pairwise", against: str = "scratch") -> str:
+    """The curves as they are printed; arguments as of :func:`curves`."""
+    table = curves(runs, arm, against).reset_index()
+    order = {0: float("inf")}  # "all" comes last
+    table = table.sort_values(
+        KEYS, key=lambda column: column.replace(order) if column.name == "budget" else column
+    )
+    table["budget"] = table["budget"].map(lambda budget: str(budget) if budget else "all")
+    shown = table.to_string(index=False, float_format=lambda value: f"{value:.3f}")
+    return (
+        f"UAR, means over folds and seeds; difference: {arm} - {against}; p corrected within a "
+        f"corpus (Holm)\n{shown}"
+    )
+
+
+# --- leaning words ------------------------------------------------------------------------------
+
+LEAKS = {"to nobody's": skews.ROLES[1], "to another's": skews.ROLES[2]}
+"""Leaks by name: what a score loses from an emotion's own sentences to these."""
+
+
+def lexical_table(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """All results, one row each: arm, lean, seed, test (whose sentence, or ``all``) and uar."""
+    rows = [
+        {**{key: run.config[key] for key in ("arm", "lean")}, "seed": run.seed, "test": test,
+         "uar": uar}
+        for run in runs
+        for test, uar in run.metrics["uar"].items()
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["arm", "lean", "seed", "test", "uar"])
+    table["arm"] = pd.Categorical(table["arm"], list(lexical.ARMS))
+    return table.sort_values(["arm", "lean", "seed"], kind="stable").reset_index(drop=True)
+
+
+def lexical_text(runs: Sequence[RunRecord]) -> str:
+    """Means over seeds, as they are printed."""
+    wide = lexical_table(runs).pivot_table(
+        index=["arm", "lean"], columns="test", values="uar", observed=True
+    )
+    wide = wide[[*skews.ROLES, "all"]]
+    shown = wide.to_string(float_format=lambda value: f"{value:.3f}")
+    return f"UAR on speakers held out, means over seeds; by whose sentence a clip says\n{shown}"
+
+
+def leaks(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """What a score loses where the words no longer help, or mislead, seed by seed.
+
+    Returns:
+        A row a run: arm, lean, seed, and a column a leak, see :data:`LEAKS`; positive where the
+        words had helped.
+    """
+    wide = _wide(runs)
+    columns = {name: wide[skews.ROLES[0]] - wide[role] for name, role in LEAKS.items()}
+    return pd.DataFrame(columns).reset_index()
+
+
+def remedy(
+    runs: Sequence[RunRecord], arm: str = "invariant", against: str = "plain"
+) -> pd.DataFrame:
+    """What an arm changes, with Student's intervals over seeds of the paired differences.
+
+    Args:
+        runs: Records of one sweep.
+        arm: Name of one arm.
+        against: Name of the arm that it is compared with.
+
+    Returns:
+        A row a lean and quantity: ``lean``, ``of`` (a test or a leak), ``interval``.
+
+    Raises:
+        RunError: An arm has no record.
+    """
+    both = _wide(runs).join(leaks(runs).set_index(["arm", "lean", "seed"]))
+    missing = [name for name in (arm, against) if name not in both.index.get_level_values("arm")]
+    if missing:
+        raise RunError(f"there is no result of an arm {missing[0]!r}; run: lowser sweep lexical")
+    change = (both.xs(arm, level="arm") - both.xs(against, level="arm")).dropna()
+    rows: list[dict[str, str | float | Interval]] = [
+        {"lean": float(str(lean)), "of": name, "interval": mean_interval(group[[name]].to_numpy())}
+        for lean, group in change.groupby("lean")
+        for name in both.columns
+    ]
+    return pd.DataFrame(rows)
+
+
+def _wide(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """A row a run, by arm, lean and seed; a column a test."""
+    table = lexical_table(runs).astype({"arm": str})
+    wide = table.pivot_table(index=["arm", "lean", "seed"], columns="test", values="uar")
+    return wide[[*skews.ROLES, "all"]]
