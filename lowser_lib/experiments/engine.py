@@ -270,7 +270,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout="5s")
         client.get_versions(check=True)
     except (OSError, ValueError) as error:
         raise RunError(
