@@ -170,7 +170,7 @@ register(
 # --- speaker-contrastive learning: two stages, the second the baseline's -------------------------
 
 
-def _first_stage_rates(profile: Profile) -> dict[str, float]:
+def _first_stage_rates(profile: Profile) -> dict[str, Any]:
     return {
         "learning_rate": profile.learning_rate,
         "encoder_learning_rate": FIRST_STAGE * profile.encoder_learning_rate,
