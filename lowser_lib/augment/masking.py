@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lowser_lib.augment.base import Augmented, Domain, Parameters, Transform, inside, precise
 from lowser_lib.augment.stretching import TimeWarp
+from lowser_lib.errors import require
 
 
 def clip_mean(clips: Tensor, lengths: Tensor) -> Tensor:
@@ -109,8 +110,7 @@ class TimeMasking(Transform):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_masks("frames", self.frames, self.masks)
-        if not 0 <= self.proportion <= 1:
-            raise ValueError(f"proportion must lie in 0..1, not {self.proportion!r}")
+        require("[0, 1]", proportion=self.proportion)
 
     @property
     def draws(self) -> int:
@@ -209,8 +209,7 @@ class SpecAugment(Transform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.warp_frames < 0:
-            raise ValueError(f"warp_frames must be at least 0, not {self.warp_frames!r}")
+        require("0..", warp_frames=self.warp_frames)
         _ = self.time_masking, self.frequency_masking  # which check the other arguments
 
     @cached_property
@@ -241,8 +240,8 @@ class SpecAugment(Transform):
     def _parameters(self, applied: Tensor, uniform: Tensor) -> Parameters:
         parameters: dict[str, Tensor] = {}
         for part in (self.time_warp, self.time_masking, self.frequency_masking):
-            own, uniform = uniform[:, : part.draws], uniform[:, part.draws :]
-            parameters.update(part._parameters(applied, own))
+            share, uniform = uniform[:, : part.draws], uniform[:, part.draws :]
+            parameters.update(part._parameters(applied, share))
         return parameters
 
     def _apply(self, clips: Tensor, lengths: Tensor, parameters: Parameters) -> Augmented:
@@ -255,10 +254,8 @@ class SpecAugment(Transform):
 
 def check_masks(name: str, widest: int, masks: int) -> None:
     """Raise a ValueError unless the widest mask is at least 0 wide and there is at least one."""
-    if widest < 0:
-        raise ValueError(f"{name} must be at least 0, not {widest!r}")
-    if masks < 1:
-        raise ValueError(f"masks must be at least 1, not {masks!r}")
+    require("0..", **{name: widest})
+    require("1..", masks=masks)
 
 
 def mask_parameters(name: str, applied: Tensor, uniform: Tensor, strength: float) -> Parameters:

@@ -24,6 +24,7 @@ from lowser_lib.augment.base import (
     inside,
     spread,
 )
+from lowser_lib.errors import require
 
 #: Half of the sample rate of the course's sound: the top of the highest mel band.
 NYQUIST = 8000.0
@@ -120,8 +121,7 @@ class TimeWarp(Transform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.frames < 0:
-            raise ValueError(f"frames must be at least 0, not {self.frames!r}")
+        require("0..", frames=self.frames)
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """How far the moment moves, in frames."""

@@ -13,12 +13,13 @@ clips but i itself. Where a clip has one positive, as with two views, the two ar
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from lowser_lib.errors import require
 
 #: What the denominator of a pair does with the anchor's other positives.
 OtherPositives = Literal["exclude", "include"]
@@ -223,8 +224,5 @@ def _check_arguments(
         raise ValueError(f"labels must have shape {expected}, not {tuple(labels.shape)}")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"labels must be whole numbers, not {labels.dtype}")
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature must be above 0 and finite, not {temperature!r}")
-    if other_positives not in get_args(OtherPositives):
-        choices = " or ".join(map(repr, get_args(OtherPositives)))
-        raise ValueError(f"other_positives must be {choices}, not {other_positives!r}")
+    require("(0, inf)", temperature=temperature)
+    require(get_args(OtherPositives), other_positives=other_positives)

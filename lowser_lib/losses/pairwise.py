@@ -16,7 +16,6 @@ modalities of CLIP (Radford et al. 2021, arXiv 2103.00020).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -24,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lowser_lib.errors import require
 from lowser_lib.losses.nt_xent import nt_xent, unit_length
 
 
@@ -95,5 +95,4 @@ def _check_arguments(views: Sequence[Tensor], temperature: float) -> None:
                 f"views[{number}] has shape {tuple(view.shape)}, but views[0] has "
                 f"{tuple(views[0].shape)}: project all views to one width, row i the same clip"
             )
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature must be above 0 and finite, not {temperature!r}")
+    require("(0, inf)", temperature=temperature)

@@ -15,13 +15,13 @@ another emotion: the hardest ones, since what tells them from the anchor is not 
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lowser_lib.errors import require
 from lowser_lib.losses.nt_xent import unit_length
 
 #: Which clips of other emotions are pushed away.
@@ -85,11 +85,8 @@ def text_invariant_nt_xent(
         if values is not None and values.shape != embeddings.shape[:1]:
             expected = tuple(embeddings.shape[:1])
             raise ValueError(f"{name} must have shape {expected}, not {tuple(values.shape)}")
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature must be above 0 and finite, not {temperature!r}")
-    if negatives not in get_args(Negatives):
-        choices = " or ".join(map(repr, get_args(Negatives)))
-        raise ValueError(f"negatives must be {choices}, not {negatives!r}")
+    require("(0, inf)", temperature=temperature)
+    require(get_args(Negatives), negatives=negatives)
     positive, negative = text_invariant_masks(labels, texts, negatives)
     with torch.autocast(embeddings.device.type, enabled=False):
         exact = torch.promote_types(embeddings.dtype, torch.float32)

@@ -388,15 +388,15 @@ def train_baseline(
             groups=groups,
             execution=execution,
         )
-        own = model.encoder
+        trained = model.encoder
         if settings.probe:
             # Place and convert the encoder as the loop would, and then ask it only once.
-            fabric.strategy.precision.convert_module(fabric.to_device(cast(nn.Module, own)))
-            learned = EmbeddingDataset(embed(own, source, fabric=fabric), source.labels)
+            fabric.strategy.precision.convert_module(fabric.to_device(cast(nn.Module, trained)))
+            learned = EmbeddingDataset(embed(trained, source, fabric=fabric), source.labels)
             if validation is not None:
-                points = embed(own, validation, fabric=fabric)
+                points = embed(trained, validation, fabric=fabric)
                 validation = EmbeddingDataset(points, validation.labels)
-            model.encoder = Precomputed(own.dimension)
+            model.encoder = Precomputed(trained.dimension)
         # By the spectrograms' lengths, whatever is heard of the clips.
         lengths = learned.lengths if settings.probe else source.lengths
         sampler = LengthBucketSampler(lengths, training.batch_size, generator, cells=balance.drawn)
@@ -419,7 +419,7 @@ def train_baseline(
             score=validation_score(metric, model, validation, fabric),
             execution=execution,
         )
-        model.encoder = own
+        model.encoder = trained
     return model.eval(), history
 
 

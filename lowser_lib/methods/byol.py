@@ -352,7 +352,7 @@ def train_byol(
     )
     # The baseline's stream, and another one for what is BYOL's own.
     shared = torch.Generator().manual_seed(seed)
-    own = torch.Generator().manual_seed(derive_seed(seed, 1))
+    private = torch.Generator().manual_seed(derive_seed(seed, 1))
     with one_thread(fabric):
         labelled = spectrograms(source, encoder.n_mels)
         model = new_classifier(
@@ -367,24 +367,27 @@ def train_byol(
             execution=execution,
         )
         weights = balanced_weights(source.labels, n_classes) if baseline.balance_classes else None
-        recipe = Byol(model, settings, baseline, weights, generator=own)
+        recipe = Byol(model, settings, baseline, weights, generator=private)
         batch_size = training.batch_size
+        target_batch = settings.target_batch or batch_size
         loader = PairLoader(
             labelled,
             source,
             unlabelled,
             (
                 LengthBucketSampler(labelled.lengths, batch_size, shared),
-                LengthBucketSampler(unlabelled.lengths, settings.target_batch or batch_size, own),
+                LengthBucketSampler(
+                    unlabelled.lengths, settings.target_batch or batch_size, private
+                ),
             ),
             settings.augmentation(),
-            own,
+            private,
             longest=None if settings.seconds is None else round(settings.seconds * SAMPLE_RATE),
             device=fabric.device,
         )
         look = None
         if monitor is not None:
-            views = two_views(loader.clips, settings.augmentation(), own, encoder.n_mels)
+            views = two_views(loader.clips, settings.augmentation(), private, encoder.n_mels)
             look = watch(monitor, model.encoder, recipe.projector, views, fabric)
         history = fit(
             recipe,

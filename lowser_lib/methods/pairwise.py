@@ -211,7 +211,7 @@ class Pairwise(Recipe):
         loss = pairwise_nt_xent(
             projected, self.settings.temperature, self.settings.within_view_negatives
         )
-        return {"loss": loss, "matched": _matched([one.detach() for one in projected])}
+        return {"loss": loss, "matched": _matched([view.detach() for view in projected])}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All weights, in one group."""
@@ -220,10 +220,12 @@ class Pairwise(Recipe):
 
 def _matched(projected: list[Tensor]) -> Tensor:
     """How often a clip's nearest in another view is itself, a scalar."""
-    directions = [unit_length(one.float()) for one in projected]
+    directions = [unit_length(view.float()) for view in projected]
     right = [
-        ((one @ other.T).argmax(dim=1) == torch.arange(len(one), device=one.device)).float().mean()
-        for i, one in enumerate(directions)
+        ((view @ other.T).argmax(dim=1) == torch.arange(len(view), device=view.device))
+        .float()
+        .mean()
+        for i, view in enumerate(directions)
         for j, other in enumerate(directions)
         if i != j
     ]

@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from lowser_lib.augment import Augmented, Compose
+from lowser_lib.errors import require
 from lowser_lib.sampling.clips import Batch, Clips, Labels, as_labels
 from lowser_lib.sampling.epochs import Resumable, derive_seed, draw_seed
 from lowser_lib.views.mel import MINIMUM_SAMPLES, log_mel, pad_mels
@@ -53,13 +54,13 @@ class WaveformDataset(Dataset[tuple[Tensor, Tensor]]):
         """
         self.waveforms = [torch.as_tensor(waveform) for waveform in waveforms]
         self.labels = as_labels(labels, len(self.waveforms))
-        for index, one in enumerate(self.waveforms):
-            if one.ndim != 1 or not one.is_floating_point() or len(one) < MINIMUM_SAMPLES:
+        for index, wave in enumerate(self.waveforms):
+            if wave.ndim != 1 or not wave.is_floating_point() or len(wave) < MINIMUM_SAMPLES:
                 raise ValueError(
-                    f"waveforms[{index}] is {one.dtype} of shape {tuple(one.shape)}; expected "
+                    f"waveforms[{index}] is {wave.dtype} of shape {tuple(wave.shape)}; expected "
                     f"floating point of shape (samples,), with at least {MINIMUM_SAMPLES} samples"
                 )
-        self.lengths = torch.tensor([len(one) for one in self.waveforms], dtype=torch.int64)
+        self.lengths = torch.tensor([len(wave) for wave in self.waveforms], dtype=torch.int64)
 
     def __len__(self) -> int:
         return len(self.waveforms)
@@ -117,8 +118,7 @@ class AugmentedLoader:
         Raises:
             ValueError: ``longest`` is below 1.
         """
-        if longest is not None and longest < 1:
-            raise ValueError(f"longest must be at least 1, not {longest}")
+        require("1.. or None", longest=longest)
         self.dataset, self.sampler, self.augment = dataset, sampler, augment
         self.n_mels, self.longest, self.device = n_mels, longest, device
         self.seed = draw_seed(generator)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowser_lib.errors import require
 from lowser_lib.sampling.epochs import EpochSampler, derive_seed
 
 
@@ -52,9 +53,7 @@ class LengthBucketSampler(EpochSampler):
         self.lengths = np.asarray(lengths, dtype=np.int64)
         if self.lengths.ndim != 1:
             raise ValueError(f"lengths must have shape (clips,), not {self.lengths.shape}")
-        for name, value in (("batch_size", batch_size), ("pool", pool)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value!r}")
+        require("1..", batch_size=batch_size, pool=pool)
         super().__init__(generator)
         self.batch_size, self.pool = batch_size, pool
         self.cells = None if cells is None else np.asarray(cells, dtype=np.int64)

@@ -95,7 +95,7 @@ class MultiViewDataset(Dataset[Sample]):
             sizes = [array.shape[-1] for array in arrays]
             widest = max(sizes)
             views[name] = torch.stack(
-                [pad(one, (0, widest - size)) for one, size in zip(arrays, sizes, strict=True)]
+                [pad(part, (0, widest - size)) for part, size in zip(arrays, sizes, strict=True)]
             )
             lengths[name] = torch.tensor(sizes)
         return MultiViewBatch(views, lengths, torch.stack([label for _, label in samples]))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lowser_lib.errors import require
 from lowser_lib.sampling.epochs import EpochSampler, derive_seed
 
 #: A gender in a manifest that balancing cannot use.
@@ -63,30 +64,26 @@ class SpeakerBatchSampler(EpochSampler):
                 a speaker has two genders, or too few speakers have enough clips.
         """
         super().__init__(generator)
-        for name, value in (
-            ("speakers_per_batch", speakers_per_batch),
-            ("clips_per_speaker", clips_per_speaker),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value!r}")
+        require("1..", speakers_per_batch=speakers_per_batch)
+        require("1..", clips_per_speaker=clips_per_speaker)
         self.speakers_per_batch, self.clips_per_speaker = speakers_per_batch, clips_per_speaker
-        codes, found = pd.factorize(_as_column(speakers, "speakers"), sort=True)
-        names = found.tolist()
+        codes, values = pd.factorize(_as_column(speakers, "speakers"), sort=True)
+        names = values.tolist()
         #: Indices of each speaker's clips, speakers in the order of their names.
         ends = np.bincount(codes).cumsum()
         self.clips = np.split(np.argsort(codes, kind="stable"), ends)[:-1]
         gender = _gender_of_speakers(genders, codes, names)
 
         self.left_out: dict[Any, str] = {}
-        for name, clips, own in zip(names, self.clips, gender, strict=True):
+        for name, clips, known in zip(names, self.clips, gender, strict=True):
             if len(clips) < clips_per_speaker:
                 self.left_out[name] = f"{len(clips)} of the {clips_per_speaker} clips that it takes"
-            elif genders is not None and own == UNKNOWN:
+            elif genders is not None and known == UNKNOWN:
                 self.left_out[name] = "of unknown gender, where genders are balanced"
         if self.left_out:
             warnings.warn(_report(self.left_out, len(names)), stacklevel=2)
         kept = np.array([name not in self.left_out for name in names], dtype=bool)
-        members = [np.flatnonzero(kept & (gender == one)) for one in sorted(set(gender[kept]))]
+        members = [np.flatnonzero(kept & (gender == name)) for name in sorted(set(gender[kept]))]
         self._batches, self._pools = self._plan(members or [np.flatnonzero(kept)], genders)
 
     def __len__(self) -> int:
@@ -234,8 +231,8 @@ def _gender_of_speakers(genders: Any, codes: np.ndarray, names: list[Any]) -> np
         raise ValueError(f"genders must have shape {codes.shape}, not {column.shape}")
     pairs = pd.DataFrame({"code": codes, "gender": column}).drop_duplicates().sort_values("code")
     for code in pairs["code"][pairs["code"].duplicated()]:
-        own = sorted(map(str, pairs["gender"][pairs["code"] == code]))
-        raise ValueError(f"speaker {names[code]!r} has more than one gender: {', '.join(own)}")
+        both = sorted(map(str, pairs["gender"][pairs["code"] == code]))
+        raise ValueError(f"speaker {names[code]!r} has more than one gender: {', '.join(both)}")
     return pairs["gender"].to_numpy(dtype=str)
 
 

@@ -367,11 +367,11 @@ def test_a_long_list_of_anchors_is_cut_short() -> None:
         ({"labels": torch.zeros(4, 1, dtype=torch.int64)}, r"shape \(4,\), not \(4, 1\)"),
         ({"labels": torch.zeros(4)}, "labels must be whole numbers, not torch.float32"),
         ({"labels": torch.ones(4, dtype=torch.bool)}, "whole numbers, not torch.bool"),
-        ({"temperature": 0.0}, "temperature must be above 0 and finite, not 0.0"),
-        ({"temperature": -0.5}, "temperature must be above 0 and finite, not -0.5"),
+        ({"temperature": 0.0}, "temperature must be above 0, not 0.0"),
+        ({"temperature": -0.5}, "temperature must be above 0, not -0.5"),
         ({"temperature": math.nan}, "not nan"),
         ({"temperature": math.inf}, "not inf"),
-        ({"other_positives": "ignore"}, "must be 'exclude' or 'include', not 'ignore'"),
+        ({"other_positives": "ignore"}, "must be one of 'exclude', 'include', not 'ignore'"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:

@@ -164,5 +164,5 @@ def test_refuses_views(views: Sequence[Tensor], message: str) -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
 def test_refuses_a_temperature(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature must be above 0"):
+    with pytest.raises(ValueError, match="temperature must"):
         pairwise_nt_xent([GOOD, GOOD], temperature)
