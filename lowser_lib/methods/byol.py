@@ -369,7 +369,6 @@ def train_byol(
         weights = balanced_weights(source.labels, n_classes) if baseline.balance_classes else None
         recipe = Byol(model, settings, baseline, weights, generator=private)
         batch_size = training.batch_size
-        target_batch = settings.target_batch or batch_size
         loader = PairLoader(
             labelled,
             source,
