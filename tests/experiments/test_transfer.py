@@ -30,8 +30,10 @@ from lowser_lib.experiments.records import (
     predictions,
 )
 from lowser_lib.experiments.registry import METHODS, Method, Trained
-from lowser_lib.experiments.speech import Speech, speech_of
+from lowser_lib.experiments.speech import Speech, macro_f1, speech_of
 from lowser_lib.experiments.transfer import TransferSweep
+from lowser_lib.methods.baseline import train_baseline
+from lowser_lib.training import Execution, make_fabric, predict
 
 WriteTable = Callable[[Path, str, int, tuple[str, ...]], None]
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -362,3 +364,86 @@ def test_a_setting_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]
         cli.main(["sweep", "baseline", "--set", "baseline.dropout"])
     assert ended.value.code == 2
     assert "SETTING=VALUE" in capsys.readouterr().err
+
+
+# --- protocols, and corpora in the place of the profile's --------------------------------------
+
+
+def test_leaving_one_language_out_learns_from_all_others(ground: Path, tmp_path: Path) -> None:
+    sweep = settings(tmp_path, languages=["ur", "de"], seeds=1, protocol="others")
+    assert sweep.called == "baseline-others"
+    heard = sweep.speech()
+    assert heard.sources("ur") == ("table:english", "table:target_de")
+    assert heard.sources("de") == ("table:english", "table:target_ur")
+    for language, other in (("ur", "de"), ("de", "ur")):
+        parts = heard.split(0, language)
+        learned = {name for part in parts for name in part["corpus"]}
+        assert learned == {"english", f"target_{other}"}
+        assert not set(heard.target(language)["speaker"]) & {
+            speaker for part in parts for speaker in part["speaker"]
+        }
+    done, _ = run(sweep)
+    for record in done:
+        assert record.config["protocol"] == "others"
+        assert len(record.corpora) == 3
+    assert len({each.folder for each in sweep.plan()}) == 2  # a training a target
+    with pytest.raises(RunError, match=r"other settings \(protocol\)"):
+        run(settings(tmp_path, seeds=1, name="baseline-others"))
+
+
+def test_other_corpora_are_learned_from_and_tested_on(
+    ground: Path, tmp_path: Path, write_table: WriteTable
+) -> None:
+    write_table(ground / "corpora" / "mine", "bn", 5, EMOTIONS)
+    write_table(ground / "corpora" / "yours", "fr", 2, EMOTIONS)
+    options = {"languages": None, "sources": ["table:mine"], "targets": ["table:yours"]}
+    sweep = settings(tmp_path, seeds=1, **options)
+    assert sweep.called == "baseline-from-mine-to-yours"
+    (record,), _ = run(sweep)
+    assert record.config["language"] == "fr"
+    assert set(record.corpora) == {"table:mine", "table:yours"}
+    assert sorted(set(predictions(record)["speaker"])) == ["yours/s0", "yours/s1"]
+    with pytest.raises(ProfileError, match=r"needs unlabelled speech, .* none in 'fr'"):
+        run(settings(tmp_path, "speaker_contrastive", seeds=1, **options))
+    others = settings(tmp_path, targets=["table:yours"], languages=None, protocol="others")
+    assert others.speech().sources("fr") == ("table:english", "table:target_ur", "table:target_de")
+    with pytest.raises(ProfileError, match="give one"):
+        settings(tmp_path, targets=["table:english"])
+    with pytest.raises(ProfileError, match="others chooses the sources"):
+        settings(tmp_path, sources=["table:english"], protocol="others")
+
+
+def test_a_trainings_folder_follows_from_its_speech(
+    ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = settings(tmp_path, seeds=1)
+    (before,) = sweep.plan()
+    hashes = dict_of(sweep.speech().loaded.hashes)
+    monkeypatch.setitem(hashes, "table:target_ur", "0" * 64)
+    assert sweep.plan()[0].folder == before.folder  # tested on, not learned from
+    monkeypatch.setitem(hashes, "table:english", "0" * 64)
+    assert sweep.plan()[0].folder != before.folder
+
+
+def test_a_records_numbers_are_those_of_the_method(done: Path) -> None:
+    sweep = settings(done)
+    heard, record = sweep.speech(), read(done, "baseline", "ur-1")
+    given = METHODS["baseline"].settings(profiles.get("tiny"))
+    train, validation, held_out = heard.split(1, "ur")
+    model, history = train_baseline(
+        heard.encoder, heard.clips(train), heard.clips(validation), metric=macro_f1,
+        generator=torch.Generator().manual_seed(1), settings=given["baseline"],
+        training=given["training"], execution=Execution(make_fabric(precision="32-true")),
+        groups=train["gender"].to_numpy(dtype=str),
+    )  # fmt: skip
+    target = heard.target("ur")
+    for table, scores in (
+        (held_out, record.metrics["held_out"]),
+        (target, record.metrics["transfer"]["none"]),
+    ):
+        clips = heard.clips(table)
+        answers = predict(model, clips).argmax(axis=1)
+        again = classification_metrics(clips.labels.numpy(), answers, list(range(4)))
+        assert scores == pytest.approx(again, abs=1e-6)
+    assert record.metrics["validation"] == pytest.approx(max(history["score"]), abs=1e-6)
+    assert record.metrics["epoch"] == history.best_epoch
