@@ -396,7 +396,11 @@ def test_other_corpora_are_learned_from_and_tested_on(
 ) -> None:
     write_table(ground / "corpora" / "mine", "bn", 5, EMOTIONS)
     write_table(ground / "corpora" / "yours", "fr", 2, EMOTIONS)
-    options = {"languages": None, "sources": ["table:mine"], "targets": ["table:yours"]}
+    options: dict[str, Any] = {
+        "languages": None,
+        "sources": ["table:mine"],
+        "targets": ["table:yours"],
+    }
     sweep = settings(tmp_path, seeds=1, **options)
     assert sweep.called == "baseline-from-mine-to-yours"
     (record,), _ = run(sweep)
