@@ -17,12 +17,16 @@ from __future__ import annotations
 
 import json
 import logging
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
+import time
 import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -31,13 +35,26 @@ import requests
 
 from lowser_lib import files
 from lowser_lib.corpora.base import Corpus, Download
-from lowser_lib.corpora.folders import is_stray
+from lowser_lib.corpora.folders import is_stray, walk
 from lowser_lib.corpora.registry import get
 from lowser_lib.errors import DownloadError
 
 ARCHIVES = "archives"
 RECORD = "downloads.json"
 TIMEOUT_SECONDS = 60
+
+# What the unpackers of the standard library stumble over in an archive that is cut or changed.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    IndexError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,7 @@ def fetch(
     """
     corpus = get(name)
     folder = Path(root) / corpus.name
-    if folder.exists():
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         return [Step("present", f"{folder} is there already; `lowser corpora verify` checks it")]
     if not corpus.card.downloadable:
         raise DownloadError(
@@ -115,6 +132,7 @@ def _bring(
             archive = fetch_archive(download, root, progress=progress, retries=retries)
             try:
                 unpack(archive, partial)
+                _refuse_empty(archive, partial)
             except DownloadError:
                 # What cannot be unpacked is not worth keeping, nor its hash worth trusting.
                 archive.unlink(missing_ok=True)
@@ -122,6 +140,8 @@ def _bring(
             _remember(download, archive, root)
             if not keep_archives:
                 archive.unlink()
+        if folder.is_dir():  # an empty one, which no other system would let go
+            folder.rmdir()
         _single_folder(partial).rename(folder)
 
 
@@ -144,6 +164,7 @@ def fetch_archive(
     """
     folder = Path(root) / ARCHIVES
     folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
     archive = folder / download.filename
     trusted = _record(root).get(download.url)
     known_hash = download.known_hash or trusted
@@ -180,6 +201,14 @@ def fetch_archive(
             f"{_by_hand(archive)}"
         )
     return archive
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the pieces of downloads that were killed a day ago or earlier (pooch's `tmp...`)."""
+    for piece in folder.glob("tmp*"):
+        with suppress(OSError):
+            if piece.is_file() and time.time() - piece.stat().st_mtime > files.STALE_AFTER:
+                piece.unlink()
 
 
 def _by_hand(archive: Path) -> str:
@@ -255,10 +284,19 @@ def unpack(archive: Path, folder: Path) -> None:
                 f"{archive} is neither a zip nor a tar archive (a login or error page, perhaps); "
                 f"delete it and run the command again"
             )
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise DownloadError(
             f"{archive} is damaged: {error}. Run the command again to fetch it anew"
         ) from error
+
+
+def _refuse_empty(archive: Path, folder: Path) -> None:
+    """Refuse an archive from which no file came: an empty folder would pass for a corpus."""
+    if not any(entry.size for entry in walk(folder)):
+        raise DownloadError(
+            f"{archive} holds no files; it was deleted. Run the command again to fetch it anew, or "
+            f"look for another source"
+        )
 
 
 def _refuse_unsafe(archive: Path, name: str, *, link: bool) -> None:

@@ -14,10 +14,12 @@ import csv
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lowser_lib import files
+from lowser_lib.corpora.folders import Entry, walk
 from lowser_lib.corpora.synthetic.plan import Batch
 
 TABLE = "corpus.csv"
@@ -26,7 +28,10 @@ COLUMNS = ("path", "speaker", "gender", "language", "label", "text_id")
 
 
 def read_complete(folder: Path, identity: dict[str, object]) -> str | None:
-    """Content hash of a corpus folder if it is complete and was made with these settings.
+    """Content hash of a corpus folder if it is whole and was made with these settings.
+
+    The content is compared with the hash that was stored, once in a process unless a file's size or
+    time changes: a damaged corpus is made anew instead of being used.
 
     Args:
         folder: the corpus folder; need not exist.
@@ -41,10 +46,23 @@ def read_complete(folder: Path, identity: dict[str, object]) -> str | None:
         size = (folder / TABLE).stat().st_size
         fits = all(record[key] == value for key, value in identity.items())
         if fits and record["count"] == sound and record["table_bytes"] == size:
-            return str(record["sha256"])
+            if _hash_now(folder) == record["sha256"]:
+                return str(record["sha256"])
+            warnings.warn(f"{folder} is damaged and will be made anew", stacklevel=2)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
+
+
+_known: dict[Path, tuple[tuple[Entry, ...], str]] = {}
+"""State and hash of the folders that this process has looked at."""
+
+
+def _hash_now(folder: Path) -> str:
+    state = tuple(walk(folder))
+    if folder not in _known or _known[folder][0] != state:
+        _known[folder] = (state, content_hash(folder))
+    return _known[folder][1]
 
 
 def content_hash(folder: Path) -> str:
