@@ -304,9 +304,7 @@ def from_rows(rows: Iterable[Row]) -> pd.DataFrame:
     """
     found = list(rows)
     columns = {column: [getattr(row, column) for row in found] for column in COLUMNS}
-    columns["emotion"] = [
-        row.emotion if row.named_class else class_of(row.emotion) for row in found
-    ]
+    columns["emotion"] = [class_of(word) for word in columns["emotion"]]
     for column in ("raw_label", "text_id"):
         columns[column] = [value or None for value in columns[column]]
     return _sorted(validate(pd.DataFrame(columns)))

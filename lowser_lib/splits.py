@@ -58,10 +58,11 @@ def speaker_folds(
         raise ValueError(f"n_folds must be at least 2, got {n_folds}")
     unlabelled = manifest[manifest["emotion"].isna()]
     if len(unlabelled):
+        labels = ", ".join(map(str, unlabelled["raw_label"].dropna().unique()[:10])) or "none"
         raise SplitError(
             f"{len(unlabelled)} of {len(manifest)} rows have no emotion (first: "
-            f"{unlabelled['utterance_id'].iloc[0]!r}); folds are for labelled speech. Keep "
-            f"manifest[manifest.emotion.notna()]."
+            f"{unlabelled['utterance_id'].iloc[0]!r}; their labels: {labels}); folds are for "
+            f"labelled speech. Keep manifest[manifest.emotion.notna()]."
         )
     fold = _parts(manifest, np.ones(n_folds, dtype=np.int64), seed, f"{n_folds} folds")
     return ((manifest[fold != number], manifest[fold == number]) for number in range(n_folds))
@@ -158,6 +159,11 @@ def assert_speaker_disjoint(*manifests: pd.DataFrame) -> None:
 
 def _parts(manifest: pd.DataFrame, weights: np.ndarray, seed: int, what: str) -> np.ndarray:
     """Part (from 0) of each row, all rows of a speaker in the same one."""
+    if manifest.empty:
+        raise SplitError(
+            f"{what} of no clips: none has a label that is one of {', '.join(EMOTIONS)}, perhaps; "
+            f"skew_table(manifest, 'corpus', 'raw_label') of the whole table shows which there are."
+        )
     unknown = manifest[speaker_unknown(manifest)]
     if len(unknown):
         raise SplitError(

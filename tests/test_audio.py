@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,42 @@ def test_what_is_not_a_number_is_refused(tmp_path: Path, value: float) -> None:
     path = write(tmp_path / "clip.wav", samples, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"clip\.wav: holds NaN or infinite"):
         audio.load_audio(path)
+
+
+def test_a_loud_float_file_is_to_be_turned_down_and_not_divided_by_32768(tmp_path: Path) -> None:
+    path = write(tmp_path / "clip.wav", 3.18 * sine(peak=1.0), subtype="FLOAT")
+    with pytest.raises(
+        AudioError, match=r"reach 3\.18.* Turn the sound down, dividing by 3\.18"
+    ) as e:
+        audio.load_audio(path)
+    assert "32768" not in str(e.value)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop"])
+def test_what_is_there_but_no_file_is_not_called_missing(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.wav"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path)
+    word = {"pipe": "a named pipe", "folder": "a folder", "loop": "in a circle"}[kind]
+    with pytest.raises(AudioError, match=word):
+        audio.locate("x.wav", tmp_path)
+    if kind != "loop":
+        with pytest.raises(AudioError, match=word):
+            audio.load_audio(path)
+        with pytest.raises(AudioError, match=word):
+            audio.content_hash(path)
+
+
+def test_a_file_that_changes_is_hashed_again(wav: Path) -> None:
+    os.utime(wav, (1, 1))
+    first = audio.content_hash(wav)
+    assert audio.content_hash(wav) == first
+    wav.write_bytes(wav.read_bytes()[:-1] + b"\1")
+    assert audio.content_hash(wav) == hashlib.sha256(wav.read_bytes()).hexdigest() != first
 
 
 def test_samples_that_were_never_scaled_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def broken(good: pd.DataFrame, column: str, *values: Any) -> pd.DataFrame:
 
 
 def test_columns_are_the_fields_of_a_row() -> None:
-    assert tuple(field.name for field in fields(Row)) == (*manifest.COLUMNS, "named_class")
+    assert tuple(field.name for field in fields(Row)) == manifest.COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -422,3 +423,58 @@ def test_emotions_have_one_number_everywhere() -> None:
     assert codes.dtype == np.int64
     assert codes.tolist() == [3, 0, -1, 2, 1, -1]
     assert manifest.emotion_codes(table, ["calm", "fearful"]).tolist() == [-1] * 5 + [1]
+
+
+# --- what no number or name may be ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [1e30, 2**63, 1e8])
+def test_a_rate_beyond_all_sound_is_refused(good: pd.DataFrame, rate: float) -> None:
+    with pytest.raises(ManifestError, match="not a positive whole number of Hz"):
+        manifest.validate(good.assign(sample_rate=rate))
+
+
+@pytest.mark.parametrize(
+    "value", [pd.Timedelta("1.5s"), pd.Timestamp("2020-01-01"), timedelta(seconds=2)]
+)
+@pytest.mark.parametrize("one", [True, False])
+def test_times_are_no_numbers_of_seconds(good: pd.DataFrame, value: timedelta, one: bool) -> None:
+    table = broken(good, "duration", value) if one else good.assign(duration=value)
+    with pytest.raises(ManifestError, match="not a positive number of seconds"):
+        manifest.validate(table)
+
+
+def test_text_that_is_not_utf8_is_named(good: pd.DataFrame) -> None:
+    with pytest.raises(ManifestError, match=r"column 'path' holds text that is not UTF-8: .*udce4"):
+        manifest.validate(broken(good, "path", "urdu/\udce4.wav"))
+
+
+def test_columns_of_two_levels_are_refused(good: pd.DataFrame) -> None:
+    good.columns = pd.MultiIndex.from_product([["a"], good.columns])
+    with pytest.raises(ManifestError, match="2 levels"):
+        manifest.validate(good)
+
+
+def test_a_table_with_many_columns_gets_a_short_message() -> None:
+    table = pd.DataFrame(np.zeros((1, 5000)), columns=[f"c{n}" for n in range(5000)])
+    with pytest.raises(ManifestError, match=r"\(5000 in all\)") as caught:
+        manifest.validate(table)
+    assert len(str(caught.value)) < 1000
+
+
+def test_any_byte_changed_in_a_manifest_is_a_named_error(
+    good: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = tmp_path / "manifest.parquet"
+    manifest.save(good, path)
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(data)
+        damaged[-int(rng.integers(1, 3000))] = int(rng.integers(256))
+        path.write_bytes(damaged)
+        try:
+            manifest.load(path)
+        except ManifestError:
+            refused += 1
+    assert refused > 50

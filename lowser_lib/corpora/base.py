@@ -46,6 +46,12 @@ MERGED = {"excited": "happy"}
 """Emotions counted as one of the four classes, as in Gong et al. 2025 (arXiv 2506.02059)."""
 
 
+class NamedClass(str):
+    """An emotion that is a class already, one of the four or a corpus's own: never sorted anew."""
+
+    __slots__ = ()
+
+
 def class_of(word: str | None) -> str | None:
     """Class of an emotion given in plain English.
 
@@ -53,14 +59,15 @@ def class_of(word: str | None) -> str | None:
         word: An emotion such as ``anger``, ``Excited`` or ``fearful``, or None.
 
     Returns:
-        One of :data:`EMOTIONS`, or None for no emotion and for one outside the four.
+        One of :data:`EMOTIONS`, or None for no emotion and for one outside the four; a
+        :class:`NamedClass` as it is.
 
     Example:
         >>> class_of("Anger"), class_of("excited"), class_of("fearful"), class_of(None)
         ('angry', 'happy', None, None)
     """
-    if word is None:
-        return None
+    if word is None or isinstance(word, NamedClass):
+        return None if word is None else str(word)
     plain = word.strip().lower()
     plain = SYNONYMS.get(plain, plain)
     plain = MERGED.get(plain, plain)
@@ -78,10 +85,9 @@ class Utterance:
         language: ISO 639-1 code such as ``ur``, or ISO 639-3 where there is none (``kab``).
         raw_label: The corpus's own label as written (``W``, ``05``, ``exc``), or None.
         emotion: The same in plain English (``angry``, ``excited``, ``fearful``, ...), before any
-            merging and with no regard to the four classes; None when unlabelled.
+            merging and with no regard to the four classes; None when unlabelled. A
+            :class:`NamedClass` where the corpus itself names the class.
         text_id: Id of the sentence spoken, where the corpus tells, else None.
-        named_class: Whether :attr:`emotion` is a class that the corpus names itself, one of the
-            four or its own, and not a word still to be sorted.
     """
 
     path: str
@@ -91,12 +97,11 @@ class Utterance:
     raw_label: str | None = None
     emotion: str | None = None
     text_id: str | None = None
-    named_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the manifest, before labels are merged; fields are its columns, and one more.
+    """One row of the manifest, before labels are merged; fields are exactly its columns.
 
     Attributes:
         utterance_id: ``corpus/`` and the path without its ending; unique over all corpora.
@@ -110,7 +115,6 @@ class Row:
         text_id: Id of the sentence spoken, or None.
         duration: Length in seconds, from the file header.
         sample_rate: Samples a second of the file, in Hz.
-        named_class: As in :class:`Utterance`; no column.
     """
 
     utterance_id: str
@@ -124,7 +128,6 @@ class Row:
     text_id: str | None
     duration: float
     sample_rate: int
-    named_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)

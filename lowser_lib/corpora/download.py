@@ -15,6 +15,7 @@ archive into ``archives/`` of the corpora root and run the same command again.
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import lzma
@@ -49,6 +50,7 @@ _DAMAGE = (
     tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
+    gzip.BadGzipFile,
     EOFError,
     RuntimeError,
     ValueError,
@@ -279,6 +281,10 @@ def unpack(archive: Path, folder: Path) -> None:
                     _refuse_unsafe(archive, member.name, link=link)
                 _refuse_too_large(archive, sum(member.size for member in members), folder)
                 packed_tar.extractall(folder, filter="data")
+                # Only the end of the compressed stream holds its checksum, and a tar ends earlier.
+                stream = packed_tar.fileobj
+                while stream is not None and stream.read(1 << 20):
+                    pass
         else:
             raise DownloadError(
                 f"{archive} is neither a zip nor a tar archive (a login or error page, perhaps); "

@@ -15,6 +15,7 @@ from lowser_lib.corpora.base import (
     UNKNOWN_SPEAKER,
     Corpus,
     Exclusion,
+    NamedClass,
     Row,
     Utterance,
     class_of,
@@ -176,7 +177,6 @@ def _row(name: str, utterance: Utterance, duration: float, sample_rate: int) -> 
         text_id=utterance.text_id,
         duration=duration,
         sample_rate=sample_rate,
-        named_class=utterance.named_class,
     )
 
 
@@ -300,9 +300,9 @@ def count(rows: Iterable[Row]) -> dict[str, int]:
 
 def _classes(rows: Sequence[Row]) -> str:
     """How many clips fall into classes, and which labels do not."""
-    classes = [row.emotion if row.named_class else class_of(row.emotion) for row in rows]
+    classes = [class_of(row.emotion) for row in rows]
     inside = sum(name is not None for name in classes)
-    named = sorted({row.emotion for row in rows if row.named_class and row.emotion})
+    named = sorted({row.emotion for row in rows if isinstance(row.emotion, NamedClass)})
     which = ", ".join(named) if named else ", ".join(EMOTIONS)
     text = f"{inside} of {len(rows)} in the classes {which}"
     outside = Counter(

@@ -32,6 +32,7 @@ from lowser_lib.corpora.base import (
     Corpus,
     DataCard,
     Exclusion,
+    NamedClass,
     Utterance,
 )
 from lowser_lib.corpora.folders import is_stray, list_sounds, printable, walk
@@ -210,6 +211,7 @@ def _read(
     if not path or not speaker:
         return Exclusion(path or where, "has no path or no speaker in the table")
     pure = PurePosixPath(path)
+    row["text_id"] = " ".join(row.get("text_id", "").split())  # a text may run over lines
     if _CONTROL.search("".join(row.values())):
         return Exclusion(where, "holds a control character; write plain text")
     if pure.is_absolute() or ".." in pure.parts or re.match(r"[A-Za-z]:", path):
@@ -227,17 +229,18 @@ def _read(
     if not re.fullmatch(r"[a-z]{2,3}", language):
         named = row.get("language", "")
         return Exclusion(shown, f"language {named!r} is no ISO 639 code such as ur or kab")
-    label, named_class = row.get("label", ""), row.get(CLASS_COLUMN, "").lower()
-    if named_class and not re.fullmatch(r"[^\W\d_][\w -]*", named_class):
-        return Exclusion(shown, f"{CLASS_COLUMN} {named_class!r} is no word")
-    word = named_class if CLASS_COLUMN in row else label.lower()
+    label, word = row.get("label", ""), row.get(CLASS_COLUMN, "").lower()
+    if word and not re.fullmatch(r"[^\W\d_][\w -]*", word):
+        return Exclusion(shown, f"{CLASS_COLUMN} {word!r} is no word")
+    emotion: str | None = NamedClass(SYNONYMS.get(word, word)) if word else None
+    if CLASS_COLUMN not in row:
+        emotion = SYNONYMS.get(label.lower(), label.lower()) or None
     return Utterance(
         path=path,
         speaker=speaker,
         gender=GENDER_WORDS[gender.lower()],
         language=language,
         raw_label=label or None,
-        emotion=SYNONYMS.get(word, word) or None,
+        emotion=emotion,
         text_id=row.get("text_id") or None,
-        named_class=bool(named_class),
     )

@@ -76,7 +76,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _add_corpora(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("corpora", help="list, verify or prepare corpora")
+    parser = commands.add_parser("corpora", help="list, verify, prepare or begin corpora")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     for action, text in (
         ("list", "what there is, what is in place, and where to get the rest"),
@@ -88,6 +88,24 @@ def _add_corpora(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         if action != "list":
             sub.add_argument("--jobs", type=_positive, default=2, metavar="N", help="default: 2")
         sub.set_defaults(command=_corpora, action=action)
+    new = actions.add_parser("new", help="write corpus.csv for a folder of your own, from names")
+    new.add_argument("name", metavar="NAME", help="what the corpus is called: table:NAME")
+    new.add_argument("folder", type=Path, metavar="FOLDER", help="where the sounds lie")
+    new.add_argument(
+        "--pattern",
+        required=True,
+        metavar="P",
+        help="end of each path without its ending, such as {speaker}/{label}_{text_id}; * for what "
+        "is of no interest",
+    )
+    for column in ("speaker", "gender", "language", "label"):
+        new.add_argument(f"--{column}", metavar="WORD", help="for all clips, where no name tells")
+    new.add_argument(
+        "--words", nargs="+", default=(), metavar="CODE=LABEL", help="what codes mean: W=angry"
+    )
+    new.add_argument("--own-classes", action="store_true", help="each label is a class")
+    new.add_argument("--dry-run", action="store_true", help="write nothing, show what would be")
+    new.set_defaults(command=_new_corpus)
 
 
 def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -250,6 +268,26 @@ def _corpora(options: argparse.Namespace) -> int:
     if options.action == "verify":
         return corpora_commands.verify(options.names, options.jobs)
     return corpora_commands.prepare_all(options.names, options.jobs)
+
+
+def _new_corpus(options: argparse.Namespace) -> int:
+    from lowser_lib.course import corpora_commands
+    from lowser_lib.errors import LowserError
+
+    columns = ("speaker", "gender", "language", "label")
+    values = {name: getattr(options, name) for name in columns}
+    odd = [word for word in options.words if "=" not in word]
+    if odd:
+        raise LowserError(f"--words {odd[0]}: write CODE=LABEL, such as W=angry")
+    return corpora_commands.new(
+        options.name,
+        options.folder,
+        options.pattern,
+        {name: value for name, value in values.items() if value},
+        dict(word.split("=", 1) for word in options.words),
+        options.own_classes,
+        options.dry_run,
+    )
 
 
 def _refresh(options: argparse.Namespace) -> int:

@@ -1,14 +1,15 @@
-"""``lowser corpora list | verify | prepare``."""
+"""``lowser corpora list | verify | prepare | new``."""
 
 from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lowser_lib import audio, corpora
-from lowser_lib.errors import LowserError, ProfileError
+from lowser_lib import audio, corpora, files
+from lowser_lib.corpora import new_table
+from lowser_lib.errors import CorpusError, LowserError, ProfileError
 from lowser_lib.experiments import data, paths, preparation
 
 
@@ -95,6 +96,61 @@ def prepare_all(names: Sequence[str], jobs: int) -> int:
         for note in ready.notes[:10]:
             print(f"       note: {note}")
     return int(failed)
+
+
+def new(
+    name: str,
+    folder: Path,
+    pattern: str,
+    fixed: Mapping[str, str],
+    words: Mapping[str, str],
+    own_classes: bool,
+    dry_run: bool,
+) -> int:
+    """Write ``corpus.csv`` for a folder of sounds; a folder elsewhere is linked, not copied.
+
+    Args:
+        name: Name of the corpus to come, ``table:NAME`` or ``NAME``.
+        folder: Where the sounds lie.
+        pattern: See :func:`lowser_lib.corpora.new_table.propose`; as the next three.
+        fixed: Values for all clips.
+        words: What codes among the labels stand for.
+        own_classes: Whether each label is a class.
+        dry_run: Only show what would be written.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        CorpusError: No line can be written, or the table is there already.
+        ProfileError: ``LOWSER_CORPORA`` is not set.
+    """
+    name = name.removeprefix("table:")
+    corpora.get(f"table:{name}")  # the name has to be a good one
+    root = paths.corpora_root()
+    if root is None:
+        raise ProfileError(f"set {paths.CORPORA_VARIABLE} to the folder that holds your corpora")
+    if not folder.is_dir():
+        raise CorpusError(f"{folder} is no folder; give the one that holds the sounds")
+    target = root / name
+    inside = folder.resolve() == target.resolve()
+    table = new_table.propose(
+        folder, pattern, fixed, words, own_classes, "" if inside else "audio/"
+    )
+    print("\n".join(table.summary()))
+    print(textwrap.fill(f"understood: {new_table.words_shown()}", 96, subsequent_indent="  "))
+    if dry_run:
+        shown = table.text().splitlines()
+        print(f"would write {target / 'corpus.csv'}:", *shown[:6], sep="\n  ")
+        return 0
+    if not inside:
+        link = target / "audio"
+        with files.writing(link, CorpusError, "choose another name"):
+            target.mkdir(exist_ok=True)
+            if not (link.is_symlink() and link.resolve() == folder.resolve()):
+                link.symlink_to(folder.resolve(), target_is_directory=True)
+    print(f"[OK]   {new_table.write(table, target)}; next: lowser corpora verify table:{name}")
+    return 0
 
 
 def _in_place(root: Path | None) -> tuple[str, ...]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import runpy
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lowser_lib import corpora
@@ -152,9 +155,57 @@ def test_corpus_that_is_there_is_not_fetched_again(
     offer: Offer, server: Server, tmp_path: Path
 ) -> None:
     offer(GOOD)
-    (tmp_path / "bangla_speech").mkdir()
+    (tmp_path / "bangla_speech/Speech").mkdir(parents=True)
     assert [step.action for step in fetch("bangla_speech", tmp_path)] == ["present"]
     assert server.requests == []
+
+
+def test_an_empty_folder_is_no_corpus(offer: Offer, tmp_path: Path) -> None:
+    offer(GOOD)
+    (tmp_path / "bangla_speech").mkdir()
+    steps = fetch("bangla_speech", tmp_path, progress=False)
+    assert [step.action for step in steps] == ["download", "unpack"]
+    assert (tmp_path / "bangla_speech/Speech/MI001.wav").is_file()
+
+
+@pytest.mark.parametrize("body", [_zip({}), _zip({"a/": b""}), _tar({}), _zip({"a.wav": b""})])
+def test_an_archive_without_files_is_refused(body: bytes, offer: Offer, tmp_path: Path) -> None:
+    offer(body)
+    for _ in range(2):  # nothing of the first try is in the way of the second
+        with pytest.raises(DownloadError, match="holds no files; it was deleted"):
+            fetch("bangla_speech", tmp_path, progress=False)
+    assert _leftovers(tmp_path) == set()
+
+
+@pytest.mark.parametrize("pack", [_zip, _tar])
+def test_a_damaged_archive_is_not_kept(pack: object, offer: Offer, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    good = pack({"Speech/MI001.wav": rng.bytes(3000), "b.wav": b"read" * 500})  # type: ignore[operator]
+    refused = 0
+    for trial in range(40):
+        damaged = bytearray(good)
+        damaged[int(rng.integers(len(good)))] ^= 1 << int(rng.integers(8))
+        offer(bytes(damaged[: len(good) - trial % 3 * 7]))
+        root = tmp_path / str(trial)
+        try:
+            fetch("bangla_speech", root, progress=False)
+        except DownloadError:
+            refused += 1
+            assert _leftovers(root) == set()
+        else:
+            assert (root / "bangla_speech").is_dir()
+    assert refused > 20
+
+
+def test_pieces_of_killed_downloads_are_swept_after_a_day(offer: Offer, tmp_path: Path) -> None:
+    offer(GOOD)
+    archives = tmp_path / downloads.ARCHIVES
+    archives.mkdir()
+    for name, age in (("tmpold", 3 * 86400), ("tmpnew", 60)):
+        (archives / name).write_bytes(b"half")
+        os.utime(archives / name, (time.time() - age,) * 2)
+    fetch("bangla_speech", tmp_path, progress=False)
+    assert [path.name for path in archives.iterdir()] == ["tmpnew"]
 
 
 def test_dry_run_tells_and_writes_nothing(offer: Offer, server: Server, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -484,3 +485,28 @@ def test_bad_arguments(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"{argument}={value}"):
             synthetic.synthesize(tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["cut", "zeroed", "one bit", "table"])
+def test_damaged_speech_is_noticed_by_its_hash_and_made_anew(
+    small: tuple[Path, dict[str, str]], tmp_path: Path, kind: str
+) -> None:
+    root, hashes = small
+    name = next(iter(hashes))
+    shutil.copytree(root / name, tmp_path / name)
+    record = json.loads((tmp_path / name / writer.COMPLETE).read_text())
+    identity = {key: record[key] for key in ("version", "seed", "settings")}
+    assert writer.read_complete(tmp_path / name, identity) == hashes[name]
+    clip = sorted((tmp_path / name / "audio").iterdir())[0]
+    data = clip.read_bytes()
+    if kind == "cut":
+        clip.write_bytes(data[: len(data) // 2])
+    elif kind == "zeroed":
+        clip.write_bytes(data[:4000] + bytes(400) + data[4400:])
+    elif kind == "one bit":
+        clip.write_bytes(data[:5000] + bytes([data[5000] ^ 64]) + data[5001:])
+    else:
+        lines = (tmp_path / name / writer.TABLE).read_text()
+        (tmp_path / name / writer.TABLE).write_text(lines.replace("male", "mail", 1))
+    with pytest.warns(UserWarning, match="is damaged and will be made anew"):
+        assert writer.read_complete(tmp_path / name, identity) is None

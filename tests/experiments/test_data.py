@@ -212,3 +212,48 @@ def test_open_profile_on_real_speech(
         assert len(unlabelled) > 0
         assert unlabelled["emotion"].isna().all()
         assert set(unlabelled["language"]) == {language}
+
+
+def test_a_fault_that_passes_is_not_kept(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+
+    def flaky(path: Path) -> bytes:
+        if path.name == "0_0.wav":
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", flaky)
+        first = preparation.prepare("table:mine")
+    assert len(first.manifest) == 19
+    assert "Input/output error" in first.exclusions[0].reason
+    assert len(preparation.prepare("table:mine").manifest) == 20
+
+
+def test_sound_replaced_behind_a_link_is_noticed(mine: Path) -> None:
+    disk = mine.parents[1] / "disk"
+    (mine / "audio").rename(disk)
+    (mine / "audio").symlink_to(disk)
+    before = data.load(["table:mine"], progress=False)
+    soundfile.write(
+        disk / "0_0.wav", 0.1 * np.random.default_rng(9).standard_normal(80_000), 16_000
+    )
+    after = data.load(["table:mine"], progress=False)
+    assert before.manifest["duration"].iloc[0] == 0.75
+    assert after.manifest["duration"].iloc[0] == 5.0
+    assert after.hashes != before.hashes
+
+
+def test_a_corpus_without_a_class_says_which_labels_it_has(mine: Path) -> None:
+    table = (mine / "corpus.csv").read_text().replace("angry", "7").replace("happy", "8")
+    (mine / "corpus.csv").write_text(table.replace("neutral", "9").replace("sad", "10"))
+    speech = data.load(["table:mine"], progress=False)
+    with pytest.raises(ProfileError, match=r"its labels: 7 \(4\), 8 \(4\), 9 \(4\), 10 \(4\)"):
+        data._labelled(speech.corpus("table:mine"))
+
+
+def test_notes_are_kept_with_a_manifest(mine: Path) -> None:
+    soundfile.write(mine / "more.wav", np.full(16_000, 0.2), 16_000)
+    note = "1 sound file that no line of corpus.csv names (first: more.wav)"
+    for _ in range(2):
+        assert data.load(["table:mine"], progress=False).notes == (note,)

@@ -1,0 +1,168 @@
+"""A reader's own table as it comes: marks, quotes, encodings, odd paths, classes of its own."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lowser_lib import corpora, manifest
+from lowser_lib.corpora import Exclusion, Utterance
+from lowser_lib.corpora.table import _records
+from lowser_lib.errors import CorpusError
+
+Sound = Callable[..., Path]
+HEADER = "path,speaker,gender,language,label,text_id"
+
+
+def _read(folder: Path, content: str | bytes) -> tuple[list[Utterance], dict[str, str]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    (folder / "corpus.csv").write_bytes(data)
+    found = list(corpora.get("table:mine").utterances(folder))
+    reasons = {item.path: item.reason for item in found if isinstance(item, Exclusion)}
+    return [item for item in found if isinstance(item, Utterance)], reasons
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_every_spreadsheet_are_read(
+    tmp_path: Path, mark: str, end: str, encoding: str
+) -> None:
+    lines = [HEADER.replace(",", mark), mark.join(("ä.wav", "Jürgen", "M", "PL", "anger", ""))]
+    found, reasons = _read(tmp_path, (end.join(lines) + end).encode(encoding))
+    assert found == [Utterance("ä.wav", "Jürgen", "male", "pl", "anger", "angry")]
+    assert reasons == {}
+
+
+def test_an_encoding_that_is_not_utf8_is_named_with_its_line(tmp_path: Path) -> None:
+    table = f"{HEADER}\na.wav,s,f,de,,\nb.wav,J\u00fcrgen,m,de,,\n".encode("cp1252")
+    with pytest.raises(CorpusError, match=r"line 3 holds the byte 0xfc .*save it as UTF-8"):
+        _read(tmp_path, table)
+
+
+def test_a_quotation_mark_that_nothing_closes_costs_no_other_line(tmp_path: Path) -> None:
+    lines = [f"{HEADER},sentence"]
+    for number in range(20):
+        sentence = '"Come here' if number in (2, 11) else "Some words"
+        lines.append(f"{number}.wav,s,female,de,angry,t{number},{sentence}")
+    found, reasons = _read(tmp_path, "\n".join(lines))
+    assert [item.path for item in found] == [f"{number}.wav" for number in range(20)]
+    assert reasons == {}
+    found, reasons = _read(tmp_path, f'{HEADER}\n"a.wav,s,f\nb.wav,s,f,de,,\n')
+    assert [item.path for item in found] == ["b.wav"]
+    assert "quotation mark that nothing closes" in reasons["corpus.csv:2"]
+
+
+def test_quoted_fields_may_hold_marks_and_line_ends(tmp_path: Path) -> None:
+    text = f'{HEADER}\na.wav,s,f,de,"angry","one\ntwo, ""three"""\nb.wav,s,f,de,,\n'
+    found, reasons = _read(tmp_path, text)
+    assert [(item.path, item.text_id) for item in found] == [
+        ("a.wav", 'one two, "three"'),
+        ("b.wav", None),
+    ]
+    assert reasons == {}
+
+
+@given(st.lists(st.lists(st.text(alphabet='ab ",;', max_size=4), min_size=3, max_size=3)))
+@settings(max_examples=60, deadline=None)
+def test_a_table_that_a_spreadsheet_wrote_is_read_back(rows: list[list[str]]) -> None:
+    quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
+    assert [fields for _, fields in _records(["a,b,c", *quoted], ",", 3)] == rows
+
+
+def test_rows_that_name_no_file_are_listed(tmp_path: Path) -> None:
+    paths = [".", "./", "/", "\\", "..", "corpus.csv", "x\0.wav", "y" * 5000 + ".wav", ".hidden"]
+    lines = [f"{path},a,male,de,angry," for path in paths]
+    lines += ["good.wav,a,male,de,angry,", "z.wav,a,male,de," + "x" * 200_000 + ","]
+    lines += ["a.wav,a,male,de,angry,s1,one too many", "b.wav,a,male,de,angry,s1,,,"]
+    found, reasons = _read(tmp_path, "\n".join([HEADER, *lines]))
+    assert [item.path for item in found if len(item.path) < 99] == ["good.wav", "b.wav"]
+    assert len(found) + len(reasons) == len(lines) - 1  # `/` and its twin are one path
+    assert "longer than 131072 characters" in reasons["corpus.csv:12"]
+    assert "has 7 fields, the header 6" in reasons["corpus.csv:13"]
+    assert all(len(reason) < 300 and "\n" not in reason for reason in reasons.values())
+
+
+def test_a_name_spelt_with_other_letters_finds_its_file(tmp_path: Path, sound: Sound) -> None:
+    file = unicodedata.normalize("NFD", "é.wav")
+    sound(tmp_path / "mine" / file, seconds=0.6)
+    composed = unicodedata.normalize("NFC", file)
+    assert composed != file
+    table = f"{HEADER}\n{composed},a,f,fr,angry,\n{file},a,f,fr,angry,\n"
+    (tmp_path / "mine/corpus.csv").write_text(table, encoding="utf-8")
+    rows, exclusions = corpora.read("table:mine", tmp_path)
+    assert [row.path for row in rows] == [f"mine/{file}"]
+    assert [item.reason for item in exclusions] == [
+        "is in the table already, the first line is kept"
+    ]
+
+
+def test_languages_without_two_letters_are_taken(tmp_path: Path, sound: Sound) -> None:
+    sound(tmp_path / "mine/a.wav", seconds=0.6)
+    (tmp_path / "mine/corpus.csv").write_text(f"{HEADER}\na.wav,a,f,kab,angry,\n")
+    table, _ = manifest.read("table:mine", tmp_path)
+    assert table["language"].tolist() == ["kab"]
+
+
+def test_a_table_may_name_classes_of_its_own(tmp_path: Path, sound: Sound) -> None:
+    lines = [f"{HEADER},emotion"]
+    for label, emotion in (("1", "calm"), ("2", "Anger"), ("3", "fearful"), ("joy", "")):
+        sound(tmp_path / f"mine/{label}.wav", seconds=0.6)
+        lines.append(f"{label}.wav,a,f,de,{label},,{emotion}")
+    (tmp_path / "mine/corpus.csv").write_text("\n".join(lines))
+    table, exclusions = manifest.read("table:mine", tmp_path)
+    assert exclusions == []
+    named = dict(zip(table["raw_label"], table["emotion"], strict=True))
+    assert {k: v for k, v in named.items() if isinstance(v, str)} == {
+        "1": "calm",
+        "2": "angry",
+        "3": "fearful",
+    }
+    assert table["emotion"].isna().tolist() == [False, False, False, True]
+    report = corpora.verify("table:mine", tmp_path).summary()
+    assert "3 of 4 in the classes angry, calm, fearful; the others are joy 1" in report
+
+
+def test_own_classes_are_for_own_tables_alone(tmp_path: Path, sound: Sound) -> None:
+    sound(tmp_path / "mine/a.wav", seconds=0.6)
+    (tmp_path / "mine/corpus.csv").write_text(f"{HEADER},emotion\na.wav,a,f,de,x,,calm\n")
+    table, _ = manifest.read("table:mine", tmp_path)
+    for word in ("Calm", "anger", "3"):
+        with pytest.raises(manifest.ManifestError, match="unknown emotion"):
+            manifest.validate(table.assign(emotion=word))
+    foreign = table.assign(corpus="urdu", utterance_id="urdu/a", speaker="urdu/a")
+    with pytest.raises(manifest.ManifestError, match="unknown emotion"):
+        manifest.validate(foreign)
+
+
+def test_labels_outside_the_classes_and_sounds_without_a_line_are_counted(
+    tmp_path: Path, sound: Sound
+) -> None:
+    for number in range(4):
+        sound(tmp_path / f"mine/{number}.wav", seconds=0.6)
+    lines = [HEADER, "0.wav,a,f,de,0,", "1.wav,a,f,de,1,"]
+    (tmp_path / "mine/corpus.csv").write_text("\n".join(lines))
+    report = corpora.verify("table:mine", tmp_path)
+    first = report.summary().splitlines()[0]
+    assert "0 of 2 in the classes angry, happy, neutral, sad; the others are 0 1, 1 1" in first
+    assert not report.complete
+    assert report.notes == ["2 sound files that no line of corpus.csv names (first: 2.wav)"]
+
+
+def test_a_speaker_of_two_genders_becomes_unknown_and_is_told(tmp_path: Path, sound: Sound) -> None:
+    lines = [HEADER]
+    for number, (speaker, gender) in enumerate((("a", "f"), ("a", "m"), ("a", "m"), ("b", "f"))):
+        sound(tmp_path / f"mine/{number}.wav", seconds=0.6)
+        lines.append(f"{number}.wav,{speaker},{gender},de,angry,")
+    (tmp_path / "mine/corpus.csv").write_text("\n".join(lines))
+    table, exclusions = manifest.read("table:mine", tmp_path)
+    assert exclusions == []
+    assert table["gender"].tolist() == ["unknown", "unknown", "unknown", "female"]
+    notes = corpora.survey("table:mine", tmp_path).notes
+    assert notes == ["speaker a is female in 1 and male in 2 clips: taken as unknown"]
