@@ -19,7 +19,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from lowser_lib import manifest, splits
-from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.corpora import EMOTIONS
 
 N_ROWS = 100_000
 N_SPEAKERS = 2_000

@@ -15,7 +15,7 @@ import soxr
 from joblib import Parallel, delayed
 
 from lowser_lib import files
-from lowser_lib.corpora.base import Exclusion, Row
+from lowser_lib.corpora import Exclusion, Row
 from lowser_lib.corpora.decoding import decode, may_pass, reason_of, unreadable
 from lowser_lib.corpora.folders import no_file, no_regular_file
 from lowser_lib.errors import AudioError

@@ -34,15 +34,8 @@ import numpy as np
 import pandas as pd
 
 from lowser_lib import corpora, files
-from lowser_lib.corpora.base import (
-    EMOTIONS,
-    GENDERS,
-    SYNONYMS,
-    UNKNOWN_SPEAKER,
-    Exclusion,
-    Row,
-    class_of,
-)
+from lowser_lib.corpora import EMOTIONS, GENDERS, Exclusion, Row
+from lowser_lib.corpora.base import SYNONYMS, UNKNOWN_SPEAKER, class_of
 from lowser_lib.errors import ManifestError
 
 COLUMNS = (

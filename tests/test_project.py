@@ -171,6 +171,91 @@ def test_the_import_rule_would_notice(tmp_path: Path) -> None:
     assert [part(name) for name in imported(file)] == ["plots", "training"]
 
 
+# One house: what lies where, and one address for each name
+
+
+def chapter_of(number: str) -> Path | None:
+    return next((path for path in NOTEBOOKS if path.name.startswith(number)), None)
+
+
+def code_of(path: Path) -> str:
+    """The code of a file; of a notebook, all its code cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def from_imports(code: str) -> Iterator[tuple[str, str]]:
+    """Module and name of each ``from lowser_lib… import name``."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lowser_lib"):
+            yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+TAUGHT = ("corpora", "manifest", "splits", "skews", "audio", "augment", "views", "sampling",
+          "encoders", "losses", "training", "methods", "evaluation")  # fmt: skip
+
+
+@pytest.mark.parametrize("number", CHAPTERS)
+def test_contributors_are_told_what_a_chapter_uses(number: str) -> None:
+    path = chapter_of(number)
+    assert path is not None
+    used = set()
+    for module, name in from_imports(code_of(path)):
+        pieces = [*module.split("."), name][1:]
+        used.add(".".join(pieces[:2]) if pieces[0] == "methods" else pieces[0])
+    used = {one for one in used if one.split(".")[0] in TAUGHT}
+    row = re.search(rf"^\| {number} \| (.*) \|$", read("CONTRIBUTING.md"), re.MULTILINE)
+    assert row is not None, f"add chapter {number} to the table in CONTRIBUTING.md"
+    ordered = sorted(used, key=lambda one: (ORDER.index(one.split(".")[0]), one))
+    wanted = ", ".join(f"`{one}`" for one in ordered)
+    assert row[1] == wanted, f"in CONTRIBUTING.md, write: | {number} | {wanted} |"
+
+
+def test_nothing_lies_loose_at_the_root_of_the_library() -> None:
+    loose = {path.stem for path in (ROOT / "lowser_lib").glob("*.py")}
+    assert loose == {"__init__", "errors", "files", "manifest", "splits", "skews", "audio"}
+
+
+@cache
+def exported() -> dict[tuple[str, str], str]:
+    """Module and name of what a package offers at its own address -> the package."""
+    offered = {}
+    for path in LIBRARY:
+        if path.name == "__init__.py":
+            package = ".".join(path.parent.relative_to(ROOT).parts)
+            for module, name in from_imports(path.read_text(encoding="utf-8")):
+                if module.startswith(f"{package}."):
+                    offered[module, name] = package
+    return offered
+
+
+USERS = [
+    *LIBRARY,
+    *NOTEBOOKS,
+    *sorted(
+        path
+        for folder in ("data_scripts", "benchmarks", "book")
+        for path in (ROOT / folder).rglob("*.py")
+    ),
+]
+
+
+@pytest.mark.parametrize("path", USERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_name_has_one_address_and_private_ones_have_none(path: Path) -> None:
+    own = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    wrong = []
+    for module, name in from_imports(code_of(path)):
+        package = exported().get((module, name))
+        if package is not None and not f"{own}.".startswith(f"{package}."):
+            wrong.append(f"{name} comes from {package}, not from {module}")
+        if name.startswith("_") and not name.startswith("__"):
+            wrong.append(f"{name} is private to {module}")
+    assert not wrong
+
+
 # Nothing global
 
 
@@ -264,7 +349,7 @@ def test_code_cells_hold_no_address_and_no_absolute_path(path: Path) -> None:
 
 
 def test_import_order_is_told_to_contributors() -> None:
-    block = read("CONTRIBUTING.md").split("## The import order")[1].split("```")[1]
+    block = read("CONTRIBUTING.md").split("## What lies where")[1].split("```")[1]
     assert tuple(re.findall(r"\w+", block)) == ORDER
 
 

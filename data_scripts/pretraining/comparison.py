@@ -31,9 +31,9 @@ from lowser_lib.training import (
     match_embeddings,
     predict,
 )
+from lowser_lib.views import MelView
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.egemaps import EgemapsView
-from lowser_lib.views.mel import MelView
 from lowser_lib.views.normalisation import BandStatistics, match_bands
 
 HELD_OUT = "held-out speakers"

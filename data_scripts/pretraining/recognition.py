@@ -17,7 +17,7 @@ from torchaudio.functional import edit_distance
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.views.mel import log_mel, pad_mels
+from lowser_lib.views import log_mel, pad_mels
 from pretraining.speech import PROSODY, SYMBOLS
 
 

@@ -18,11 +18,11 @@ import espeakng_loader
 import numpy as np
 import soxr
 
+from lowser_lib.corpora.synthetic import COURSE_VARIANTS
 from lowser_lib.corpora.synthetic.channel import SAMPLE_RATE, voice_quality
 from lowser_lib.corpora.synthetic.espeak import RATE_LIMITS
 from lowser_lib.corpora.synthetic.phonemes import Reader
 from lowser_lib.corpora.synthetic.seeding import generator
-from lowser_lib.corpora.synthetic.voices import COURSE_VARIANTS
 from pretraining.corruption import corrupt
 from pretraining.sentences import SentenceMaker, load_vocabulary
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.corpora import EMOTIONS
 from lowser_lib.errors import EvaluationError, SplitError
 from lowser_lib.evaluation.groups import LEAST, Least, cells, length_bins
 from lowser_lib.manifest import skew_table

@@ -21,7 +21,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lowser_lib import corpora, files, manifest
-from lowser_lib.corpora.base import Exclusion
+from lowser_lib.corpora import Exclusion
 from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import paths, preparation
 from lowser_lib.experiments.frontend import watched

@@ -72,7 +72,7 @@ def make_view(name: str) -> View:
         CheckpointError: Its weights are missing.
     """
     if name == "mel":
-        from lowser_lib.views.mel import MelView
+        from lowser_lib.views import MelView
 
         return MelView()
     if name == "egemaps":
@@ -80,7 +80,7 @@ def make_view(name: str) -> View:
 
         return EgemapsView()
     if name == "wav2vec2":
-        from lowser_lib.views.wav2vec2 import Wav2Vec2View
+        from lowser_lib.views import Wav2Vec2View
 
         return Wav2Vec2View("nano", layer="mix", pooled=True)
     raise ProfileError(f"unknown view {name!r}; choose from mel, egemaps, wav2vec2")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.corpora import EMOTIONS
 from lowser_lib.evaluation import Interval, paired_speaker_bootstrap
 from lowser_lib.evaluation.checklist import BETWEEN
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change, gaps

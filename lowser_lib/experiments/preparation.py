@@ -24,7 +24,7 @@ import pandas as pd
 
 import lowser_lib
 from lowser_lib import audio, corpora, files, manifest
-from lowser_lib.corpora.base import DataCard, Exclusion
+from lowser_lib.corpora import DataCard, Exclusion
 from lowser_lib.corpora.folders import printable, walk
 from lowser_lib.errors import AudioError, ManifestError, ProfileError
 from lowser_lib.experiments import paths

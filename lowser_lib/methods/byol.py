@@ -26,7 +26,7 @@ from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.heads import mlp
 from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.errors import TrainingError, require
-from lowser_lib.losses.byol import symmetric_byol_loss
+from lowser_lib.losses import symmetric_byol_loss
 from lowser_lib.methods.balancing import balanced_weights
 from lowser_lib.methods.baseline import Baseline, BaselineConfig, EmotionClassifier, new_classifier
 from lowser_lib.sampling import Batch, Clips, LengthBucketSampler, derive_seed

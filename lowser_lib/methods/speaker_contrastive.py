@@ -27,8 +27,8 @@ from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.heads import projection_head
 from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.errors import TrainingError, require
-from lowser_lib.losses import nt_xent
-from lowser_lib.losses.nt_xent import OtherPositives, unit_length
+from lowser_lib.losses import OtherPositives, nt_xent
+from lowser_lib.losses.nt_xent import unit_length
 from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.methods.two_stages import Adapted, Adapting, TwoStages, adapt, train_two_stages
 from lowser_lib.sampling import UNLABELLED, Batch, Clips, SpeakerBatchSampler

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.errors import TrainingError, require
+from lowser_lib.losses import text_invariant_nt_xent
 from lowser_lib.losses.cross_entropy import cross_entropy
-from lowser_lib.losses.text_invariant import Negatives, text_invariant_nt_xent
+from lowser_lib.losses.text_invariant import Negatives
 from lowser_lib.methods.balancing import cells_of
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, new_classifier
 from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, SpeakerBatchSampler

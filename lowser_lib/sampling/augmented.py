@@ -24,7 +24,8 @@ from lowser_lib.augment import Augmented, Compose
 from lowser_lib.errors import require
 from lowser_lib.sampling.clips import Batch, Clips, Labels, as_labels
 from lowser_lib.sampling.epochs import Resumable, derive_seed, draw_seed
-from lowser_lib.views.mel import MINIMUM_SAMPLES, log_mel, pad_mels
+from lowser_lib.views import log_mel, pad_mels
+from lowser_lib.views.mel import MINIMUM_SAMPLES
 
 #: Shortest piece of a clip that a voice can be told by; the corpora's shortest clips have as much.
 MINIMUM_SECONDS = 0.5

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from lowser_lib.manifest import UNLABELLED, emotion_codes
 from lowser_lib.sampling.epochs import Resumable
+from lowser_lib.views import MelView, pad_mels
 from lowser_lib.views.cache import extract_all
-from lowser_lib.views.mel import MelView, pad_mels
 
 #: Classes ``(N,)`` from 0, as a caller may have them.
 Labels = Tensor | np.ndarray | Sequence[int]

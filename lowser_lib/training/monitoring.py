@@ -20,7 +20,7 @@ from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.sampling import ClipDataset, Clips
 from lowser_lib.sampling.augmented import batch_log_mel
 from lowser_lib.training.prediction import embed
-from lowser_lib.views.mel import log_mel
+from lowser_lib.views import log_mel
 
 #: Measures embeddings: ``monitor(embeddings, labels)`` with ``(N, D)`` float32 on the CPU and
 #: ``(N,)``; embeddings with one label are positives of each other, and should be near.
