@@ -17,7 +17,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -288,22 +288,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sha256_of_files(names: Iterable[str], root: Path) -> str:
-    """SHA-256 over the names and bytes of files, the same on every machine.
-
-    Args:
-        names: Paths relative to ``root``, with forward slashes, in any order.
-        root: Where they lie.
-
-    Raises:
-        OSError: A file cannot be read.
-    """
-    total = hashlib.sha256()
-    for name in sorted(names):
-        total.update(f"{name}\0{sha256(root / name)}\n".encode())
-    return total.hexdigest()
-
-
 def tensor_hash(tensors: Mapping[str, Any]) -> str:
     """SHA-256 of named tensors: sorted names, each followed by its values as float16.
 
@@ -343,6 +327,21 @@ def leftovers(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if _PART.fullmatch(path.name))
     except OSError:
         return []
+
+
+def all_leftovers(root: Path) -> list[Path]:
+    """What has not got its name yet anywhere below a folder; see :func:`leftovers`."""
+    folders = (Path(path) for path, _, _ in os.walk(root) if not _PART.fullmatch(Path(path).name))
+    return [part for folder in folders for part in leftovers(folder)]
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; what vanishes meanwhile counts nothing."""
+    total = 0
+    for part in (path, *path.rglob("*")):
+        with contextlib.suppress(OSError):
+            total += 0 if part.is_dir() else part.lstat().st_size
+    return total
 
 
 def sweep(folder: Path) -> None:

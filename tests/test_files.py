@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import time
@@ -150,14 +149,10 @@ def test_tensors_come_back_and_damage_is_noticed(tmp_path: Path) -> None:
         files.read_safetensors(tmp_path, CheckpointError, "")
 
 
-def test_hashes_by_hand(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "c").write_bytes(b"abc")
-    (tmp_path / "a").write_bytes(b"")
-    abc, nothing = (hashlib.sha256(content).hexdigest() for content in (b"abc", b""))
-    assert files.sha256(tmp_path / "b" / "c") == abc
-    expected = hashlib.sha256(f"a\0{nothing}\nb/c\0{abc}\n".encode()).hexdigest()
-    assert files.sha256_of_files(["b/c", "a"], tmp_path) == expected
+def test_a_hash_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-4, B.1
+    assert files.sha256(tmp_path / "a") == expected
 
 
 # Folders and leftovers
@@ -193,3 +188,17 @@ def test_old_leftovers_go_and_nothing_else_does(tmp_path: Path) -> None:
         files.write_text(tmp_path / "new", "")
         assert sorted(tmp_path.iterdir()) == sorted([*kept, part, busy, tmp_path / "new"])
     assert files.leftovers(tmp_path / "nowhere") == []
+
+
+def test_leftovers_are_found_below_a_folder_and_weighed(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    with files.folder_beside(tmp_path / "deep" / "x") as part:
+        (part / "audio").mkdir()
+        (part / "audio" / "a.wav").write_bytes(b"x" * 100)
+        nested = part / part.name.replace(".x.", ".inner.")
+        nested.write_bytes(b"x" * 11)
+        assert files.all_leftovers(tmp_path) == [part]
+        assert files.size(part) == 111
+        assert files.size(nested) == 11
+    assert files.all_leftovers(tmp_path) == []
+    assert files.size(tmp_path / "nowhere") == 0

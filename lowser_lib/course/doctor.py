@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lowser_lib import files
 from lowser_lib.errors import LowserError
 from lowser_lib.experiments import paths
 
@@ -252,19 +253,7 @@ def check_caches(home: Path) -> Check:
             pass
     except OSError as error:
         return Check("caches", False, f"{home} cannot be written: {error.strerror}", remedy)
-    return Check("caches", True, f"{home}, {_size(home) / 1024**2:.0f} MiB, writable")
-
-
-def _size(folder: Path) -> int:
-    """Bytes of all files below a folder; files that vanish meanwhile count nothing."""
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += (Path(path) / name).lstat().st_size
-            except OSError:
-                continue
-    return total
+    return Check("caches", True, f"{home}, {files.size(home) / 1024**2:.0f} MiB, writable")
 
 
 def check_corpora(find_root: Callable[[], Path | None] = paths.corpora_root) -> Check:
