@@ -23,14 +23,15 @@ from sklearn.preprocessing import StandardScaler
 from torchaudio.functional import griffinlim
 
 from lowser_lib import audio, augment, files, splits
-from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.corpora import EMOTIONS
 from lowser_lib.course.display import listen
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.errors import LowserError
 from lowser_lib.experiments import data, paths
 from lowser_lib.sampling import ClipDataset
 from lowser_lib.training import embed
-from lowser_lib.views.mel import log_mel, mel_filters, pad_mels
+from lowser_lib.views import log_mel, pad_mels
+from lowser_lib.views.mel import mel_filters
 
 BOOK = Path(__file__).parent
 SOUNDS = BOOK / "sounds"

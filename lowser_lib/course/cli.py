@@ -413,6 +413,7 @@ def _ledger(options: argparse.Namespace) -> int:
 
 
 def _cache(options: argparse.Namespace) -> int:
+    from lowser_lib import files
     from lowser_lib.experiments import paths
     from lowser_lib.views import cache
 
@@ -428,6 +429,12 @@ def _cache(options: argparse.Namespace) -> int:
         print(f"{part.view:<10} {part.settings}  {part.clips:>7} clips  {size:9.1f} MiB")
     total = sum(part.size for part in views) / 2**20
     print(f"{sum(part.clips for part in views)} clips, {total:.1f} MiB in {folder}")
+    if unfinished := files.all_leftovers(paths.home()):
+        size = sum(files.size(part) for part in unfinished) / 2**20
+        print(
+            f"{len(unfinished)} unfinished files or folders, {size:.1f} MiB in {paths.home()}: of "
+            "commands at work or killed; the latter's go a day later, when the folder is next used"
+        )
     return 0
 
 

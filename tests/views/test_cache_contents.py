@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowser_lib import files
 from lowser_lib.course import cli
 from lowser_lib.errors import CacheError
 from lowser_lib.experiments import paths
@@ -80,3 +81,15 @@ def test_the_command_shows_and_clears(
     assert cli.main(["cache", "clear", "mel"]) == 2
     assert cli.main(["cache", "clear"]) == 0
     assert contents(cache) == []
+
+
+def test_unfinished_files_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOWSER_HOME", str(tmp_path))
+    assert cli.main(["cache"]) == 0
+    assert "unfinished" not in capsys.readouterr().out
+    with files.folder_beside(tmp_path / "corpora" / "urdu_words") as part:
+        (part / "a.wav").write_bytes(b"x" * 2**20)
+        assert cli.main(["cache"]) == 0
+    assert "1 unfinished files or folders, 1.0 MiB" in capsys.readouterr().out
