@@ -11,13 +11,12 @@ from typing import Any
 import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.config import Config
 
 DESCRIPTION_LENGTH = 155
 """Characters of a description that search engines show."""
 
 
-def offer_launch(app: Sphinx, config: Config) -> None:
+def offer_launch(app: Any, config: Any) -> None:
     """Show the buttons of source and Binder where the configuration names the repository.
 
     Jupyter Book fills an empty address with its own, so that one counts as none too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shutil
@@ -9,12 +10,16 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
+import pytest
 import yaml
 
+import lowser_book
 from lowser_lib import corpora
+from lowser_lib.corpora.base import EMOTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -175,3 +180,29 @@ def test_links_are_put_once_and_never_into_code_or_links(tmp_path: Path) -> None
         '(<a href="../references.html#cite-park2019specaugment">Park et al. 2019</a>).'
     )
     assert prepare["linked"]("[RAVDESS](x.md)", targets, seen, "04") == "[RAVDESS](x.md)"
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/executablebooks/jupyter-book"])
+def test_without_an_address_there_are_no_launch_buttons(address: str) -> None:
+    config = SimpleNamespace(html_theme_options={"repository_url": address})
+    lowser_book.offer_launch(None, config)
+    assert config.html_theme_options == {"repository_url": ""}
+
+
+def test_an_address_in_the_configuration_brings_the_buttons() -> None:
+    config = SimpleNamespace(html_theme_options={"repository_url": "https://github.com/a/b"})
+    lowser_book.offer_launch(None, config)
+    assert config.html_theme_options["launch_buttons"]["binderhub_url"] == "https://mybinder.org"
+    assert config.html_theme_options["use_repository_button"] is True
+
+
+def test_sounds_of_the_listening_page_are_whole() -> None:
+    text = (BOOK / "sounds" / "listening.js").read_text(encoding="utf-8")
+    test = json.loads(text.removeprefix("window.lowserListening = ").rstrip(";\n"))
+    assert test["corpus"].startswith("synthetic")
+    assert Counter(clip["emotion"] for clip in test["clips"]) == dict.fromkeys(EMOTIONS, 3)
+    assert {clip["model"] for clip in test["clips"]} <= set(EMOTIONS)
+    text = (BOOK / "sounds" / "transforms.js").read_text(encoding="utf-8")
+    grid = json.loads(text.removeprefix("window.lowserTransforms = ").rstrip(";\n"))
+    sounds = [sound for row in grid["rows"] for sound in row["sounds"].values()]
+    assert len(sounds) == len(set(sounds)) == 7 * 3
