@@ -224,12 +224,17 @@
     glossary.before(line);
   }
 
+  // Its entries are no list items, so that it is none to a screen reader.
+  function bibliography() {
+    document.querySelectorAll(".citation-list").forEach((list) => list.removeAttribute("role"));
+  }
+
   // On paper everything is unfolded.
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("article.bd-article details").forEach((fold) => { fold.open = true; });
   });
 
   document.addEventListener("DOMContentLoaded", () => {
-    [tables, figures, formulas, letters, quizzes, scoreboard, carryWords, markHits].forEach((part) => part());
+    [tables, figures, formulas, bibliography, letters, quizzes, scoreboard, carryWords, markHits].forEach((part) => part());
   });
 })();
