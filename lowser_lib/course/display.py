@@ -226,22 +226,26 @@ class Table:
     Attributes:
         head: Names of the columns.
         rows: Cells, each one line of text.
+        caption: What stands above the table; may be empty.
     """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
 
     def __repr__(self) -> str:
-        """One line a row."""
-        return "\n".join(" | ".join(row) for row in (self.head, *self.rows))
+        """The caption, then one line a row."""
+        lines = [self.caption] if self.caption else []
+        return "\n".join([*lines, *(" | ".join(row) for row in (self.head, *self.rows))])
 
     def _repr_html_(self) -> str:
         head = f"<thead><tr>{_cells('th', self.head)}</tr></thead>"
         body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in self.rows)
-        return f'<table class="table">{head}<tbody>{body}</tbody></table>'
+        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        return f'<table class="table">{caption}{head}<tbody>{body}</tbody></table>'
 
 
-def table(frame: pd.DataFrame) -> Table:
+def table(frame: pd.DataFrame, caption: str = "") -> Table:
     """Show a table whose cells are sentences.
 
     pandas' own view cuts long cells off, and Markdown made by a cell is not rendered as a table by
@@ -249,12 +253,14 @@ def table(frame: pd.DataFrame) -> Table:
 
     Args:
         frame: Cells are shown as ``str`` gives them; the index is not shown.
+        caption: What stands above the table; the book numbers it.
 
     Returns:
         A display object; leave it as the last line of a cell or give it to ``display``.
     """
     head = tuple(_line(name) for name in frame.columns)
-    return Table(head, tuple(tuple(map(_line, row)) for row in frame.itertuples(index=False)))
+    rows = tuple(tuple(map(_line, row)) for row in frame.itertuples(index=False))
+    return Table(head, rows, _line(caption))
 
 
 def _line(value: object) -> str:

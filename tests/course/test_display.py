@@ -52,3 +52,10 @@ def test_table_keeps_long_cells_whole() -> None:
     ]
     assert repr(shown).splitlines()[0] == "name | text"
     assert repr(shown).splitlines()[2] == "c | 3"
+
+
+def test_a_table_shows_its_caption_in_both_forms() -> None:
+    shown = display.table(pd.DataFrame({"a": ["x"]}), caption="Voices & words")
+    assert repr(shown).splitlines()[0] == "Voices & words"
+    assert '<table class="table"><caption>Voices &amp; words</caption>' in shown._repr_html_()
+    assert "<caption>" not in display.table(pd.DataFrame({"a": ["x"]}))._repr_html_()
