@@ -88,7 +88,7 @@ def test_unfinished_files_are_shown(
 ) -> None:
     monkeypatch.setenv("LOWSER_HOME", str(tmp_path))
     assert cli.main(["cache"]) == 0
-    assert "unfinished" not in capsys.readouterr().out
+    assert "unfinished files" not in capsys.readouterr().out
     with files.folder_beside(tmp_path / "corpora" / "urdu_words") as part:
         (part / "a.wav").write_bytes(b"x" * 2**20)
         assert cli.main(["cache"]) == 0
