@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lowser_lib import corpora, manifest
+from lowser_lib import audio, corpora, manifest
 from lowser_lib.corpora.urdu_words import UrduWords
 from lowser_lib.errors import CorpusError
 
@@ -42,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
             failed += 1
             print(f"[FAIL] {name}: {error}", file=sys.stderr)
             continue
+        bad = audio.faulty_rows(root, options.jobs)(found)
+        exclusions += bad
+        found = [row for row in found if row.path not in {item.path for item in bad}]
         rows += found
         print(f"[OK] {name}: {len(found)} clips, {len(exclusions)} left out")
         for exclusion in exclusions:
