@@ -349,3 +349,22 @@ def test_of_several_searches_the_most_even_counts() -> None:
     assert score_of(of_speaker, counts * splits._WHOLE // counts.sum(axis=0), weights) == min(
         scores
     )
+
+
+@pytest.mark.parametrize(
+    ("fraction", "weights"),
+    [(0.35, [16, 30]), (0.3, [16, 37]), (0.1, [16, 144]), (0.65, [30, 16]), (1e-9, [16, 2**14])],
+)
+def test_the_weight_of_a_share_is_rounded_to_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, fraction: float, weights: list[int]
+) -> None:
+    # 16 · 0.65 / 0.35 = 29.7, by hand.
+    given_weights: list[list[int]] = []
+
+    def note(table: pd.DataFrame, chosen: np.ndarray, *_: object) -> np.ndarray:
+        given_weights.append(chosen.tolist())
+        return np.zeros(len(table), dtype=int)
+
+    monkeypatch.setattr(splits, "_parts", note)
+    splits.speaker_split(even(4), fraction, seed=0)
+    assert given_weights == [weights]
