@@ -183,7 +183,9 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     ledger = commands.add_parser("ledger", help="every claim of the papers against our records")
-    ledger.add_argument("--profile", nargs="+", metavar="P", dest="profiles", help="default: all")
+    ledger.add_argument(
+        "--profile", nargs="+", metavar="P", dest="profiles", help="default: fast open"
+    )
     ledger.add_argument("--results", type=Path, metavar="DIR", help="default: results")
     ledger.add_argument("--output", type=Path, metavar="FILE", help="default: the screen")
     ledger.set_defaults(command=_ledger)
@@ -399,9 +401,9 @@ def _lexical(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
 
 def _ledger(options: argparse.Namespace) -> int:
     from lowser_lib import files
-    from lowser_lib.experiments import ledger, paths, profiles
+    from lowser_lib.experiments import ledger, paths
 
-    names = options.profiles or list(profiles.PROFILES)
+    names = options.profiles or ["fast", "open"]
     project = paths.require_project_root()
     written = ledger.text(options.results or paths.results_root(), project / "notebooks", names)
     if options.output is None:

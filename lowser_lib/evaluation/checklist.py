@@ -13,6 +13,7 @@ import pandas as pd
 
 from lowser_lib.corpora import EMOTIONS
 from lowser_lib.errors import EvaluationError, SplitError
+from lowser_lib.evaluation.answers import Answers
 from lowser_lib.evaluation.groups import LEAST, Least, cells, length_bins
 from lowser_lib.manifest import skew_table
 from lowser_lib.splits import speaker_folds
@@ -96,7 +97,8 @@ def checklist(
             f"of {len(labelled)} labelled clips none has a known gender: fill in the manifest's "
             "column gender where speakers have told theirs"
         )
-    counted = cells(known["emotion"], known["gender"], known["speaker"], EMOTIONS, least)
+    spoken = Answers.of(known["emotion"], None, known["speaker"], EMOTIONS, known["gender"])
+    counted = cells(spoken, least)
     weak = counted[counted["reason"] != ""]
     counts = skew_table(known, rows="gender").reindex(list(BETWEEN), fill_value=0)
     mix = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)

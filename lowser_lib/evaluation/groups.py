@@ -10,8 +10,7 @@ why. No cell is dropped. UAR and macro-F1 of a group rest on all of its cells, a
 where one of them is not: a mean over other emotions for women than for men compares nothing.
 
 **Different emotions.** Where women were recorded happy and men angry, their accuracies differ even
-if both are understood alike. :func:`standardised_accuracy` gives all groups one class mix (direct
-standardisation); :mod:`lowser_lib.evaluation.gaps` takes a gap apart.
+if both are understood alike. :mod:`lowser_lib.evaluation.gaps` takes a gap apart.
 
 Metrics of each group are those of fairlearn's ``MetricFrame``, which has no notion of speakers, of
 a class mix, or of too little to go by.
@@ -20,17 +19,18 @@ a class mix, or of too little to go by.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.intervals import Interval, speaker_bootstrap
-from lowser_lib.evaluation.metrics import METRICS, encode_labels, metric_from_counts
+from lowser_lib.evaluation.answers import Answers
+from lowser_lib.evaluation.intervals import Interval, resample
+from lowser_lib.evaluation.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -66,98 +66,18 @@ LEAST = Least()
 """The counts that hold where nothing else is said."""
 
 
-@dataclass(frozen=True)
-class Answers:
-    """Checked columns, one entry a clip; what all functions here begin with.
-
-    Attributes:
-        truth: Positions in ``labels``, shape (n,).
-        predicted: Likewise, shape (seeds, n).
-        group: Positions in ``groups``, shape (n,).
-        speaker: Who speaks, shape (n,).
-        labels: The classes.
-        groups: Names of the groups, sorted.
-    """
-
-    truth: NDArray[np.intp]
-    predicted: NDArray[np.intp]
-    group: NDArray[np.intp]
-    speaker: NDArray[np.object_]
-    labels: tuple[Hashable, ...]
-    groups: tuple[Any, ...]
-
-    @classmethod
-    def of(
-        cls,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        groups: ArrayLike,
-        speakers: ArrayLike,
-        labels: Sequence[Hashable],
-    ) -> Answers:
-        """Check what a caller has.
-
-        Raises:
-            EvaluationError: Nothing to score, unequal lengths, a missing group or speaker, or a
-                label that is not in ``labels``.
-        """
-        truth = encode_labels(y_true, labels, "y_true")
-        predicted = np.atleast_2d(encode_labels(y_pred, labels, "y_pred"))
-        if truth.ndim != 1 or not len(truth) or not len(predicted):
-            raise EvaluationError("there is nothing to score: y_true or y_pred is empty")
-        if predicted.ndim != 2 or predicted.shape[1:] != truth.shape:
-            raise EvaluationError(
-                f"y_pred must have one answer for each of {len(truth)} clips (or a row of them a "
-                f"seed), not shape {predicted.shape}"
-            )
-        columns = {}
-        for name, values in (("groups", groups), ("speakers", speakers)):
-            column = np.asarray(values, dtype=object)
-            if column.shape != truth.shape or pd.isna(column).any():
-                raise EvaluationError(
-                    f"{name} must have one entry for each of {len(truth)} clips (shape "
-                    f"{column.shape}, {int(pd.isna(column).sum())} missing): name those that are "
-                    "not known, such as 'unknown', or leave their clips out"
-                )
-            columns[name] = column
-        codes, found = pd.factorize(columns["groups"], sort=True)
-        return cls(truth, predicted, codes, columns["speakers"], tuple(labels), tuple(found))
-
-    def speakers(self, rows: NDArray[np.bool_]) -> int:
-        """Number of speakers in some of the clips."""
-        return len(set(self.speaker[rows].tolist()))
-
-    def cells(self, group: int) -> Iterator[NDArray[np.bool_]]:
-        """Which clips lie in each cell of a group, class by class."""
-        for number in range(len(self.labels)):
-            yield (self.group == group) & (self.truth == number)
-
-
-def cells(
-    y_true: ArrayLike,
-    groups: ArrayLike,
-    speakers: ArrayLike,
-    labels: Sequence[Hashable],
-    least: Least = LEAST,
-) -> pd.DataFrame:
+def cells(answers: Answers, least: Least = LEAST) -> pd.DataFrame:
     """The skew table: what there is of each emotion in each group.
 
     Args:
-        y_true: True labels, shape (n,).
-        groups: Group of each clip, shape (n,).
-        speakers: Who speaks each clip, shape (n,).
-        labels: All classes, each once.
+        answers: What was said by whom; what was answered plays no part.
         least: What makes a cell estimable.
 
     Returns:
         One row a group and class, empty cells included: ``group``, ``emotion``, ``clips``,
         ``speakers``, ``share`` (of the group's clips), ``reason`` (why its recall is not estimable;
         empty where it is).
-
-    Raises:
-        EvaluationError: See :meth:`Answers.of`.
     """
-    answers = Answers.of(y_true, y_true, groups, speakers, labels)
     rows = []
     for number, name in enumerate(answers.groups):
         size = int((answers.group == number).sum())
@@ -249,7 +169,8 @@ class Pair:
         for number in numbers:
             held = [(int(one.sum()), answers.speakers(one)) for one in answers.cells(number)]
             lacking.append([least.missing(*one) for one in held])
-        counts, member = count(answers, numbers)
+        counts = answers.counts(numbers)
+        member = counts[0].sum(axis=(2, 3)) > 0
         usable = np.array([not any(both) for both in zip(*lacking, strict=True)])
         spoken = counts[0].sum(axis=(0, 1, 3)) * usable
         pair = cls(answers.labels, counts, member, usable, spoken / max(1, spoken.sum()))
@@ -267,9 +188,9 @@ class Pair:
         return bool((self.member.sum(axis=1) == 1).all())
 
     @property
-    def bounded(self) -> bool:
-        """Whether there are speakers to draw again on both sides."""
-        return bool((self.member.sum(axis=0) > 1).all())
+    def fewest(self) -> int:
+        """Speakers of the group that has fewer."""
+        return int(self.member.sum(axis=0).min())
 
     def values(self, counts: NDArray[Any]) -> dict[str, tuple[Any, Any]]:
         """Both sides of every gap; ``nan`` where a cell that it needs is empty.
@@ -306,10 +227,10 @@ class Pair:
         """Note down what every gap rests on."""
         every = len(self.labels)
         self.basis["accuracy"] = Basis(0 if whole else every, whole)
-        said = self.counts[0].sum(axis=(0, 3))
+        spoken = self.counts[0].sum(axis=(0, 3))
         unlent = [
             f"{label}, {between[1]}: {why}"
-            for label, why, clips in zip(self.labels, lacking[1], said[0], strict=True)
+            for label, why, clips in zip(self.labels, lacking[1], spoken[0], strict=True)
             if why and clips
         ]
         why = "; ".join(([whole] if whole else []) + unlent)
@@ -325,36 +246,8 @@ class Pair:
             self.basis[name] = Basis(int(self.usable.sum()), "; ".join(left_out))
 
 
-def count(answers: Answers, numbers: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Count confusion matrices by seed, speaker and group.
-
-    Args:
-        answers: The answers.
-        numbers: The groups, as positions in ``answers.groups``.
-
-    Returns:
-        Counts, shape (seeds, speakers, groups, classes, classes), rows the truth; and which speaker
-        has clips in which group, shape (speakers, groups).
-    """
-    inside = np.isin(answers.group, list(numbers))
-    place = {number: index for index, number in enumerate(numbers)}
-    group = np.array([place[number] for number in answers.group[inside]], dtype=int)
-    speaker, names = pd.factorize(answers.speaker[inside], sort=True)
-    size, truth = len(answers.labels), answers.truth[inside]
-    counts = np.zeros(
-        (len(answers.predicted), len(names), len(numbers), size, size), dtype=np.int64
-    )
-    for seed, predicted in enumerate(answers.predicted[:, inside]):
-        np.add.at(counts[seed], (speaker, group, truth, predicted), 1)
-    return counts, counts[0].sum(axis=(2, 3)) > 0
-
-
 def by_group(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    groups: ArrayLike,
-    speakers: ArrayLike,
-    labels: Sequence[Hashable],
+    answers: Answers,
     *,
     metrics: Sequence[str] = METRICS,
     least: Least = LEAST,
@@ -364,11 +257,7 @@ def by_group(
     """Metrics of each group, with intervals over its speakers.
 
     Args:
-        y_true: True labels, shape (n,).
-        y_pred: Predicted labels, shape (n,), or (seeds, n) for several trainings.
-        groups: Group of each clip, shape (n,).
-        speakers: Who speaks each clip, shape (n,).
-        labels: All classes, each once.
+        answers: The answers.
         metrics: Some of ``accuracy``, ``macro_f1`` and ``uar``.
         least: What a group, and for UAR and macro-F1 each of its cells, must hold.
         n_resamples: Draws of the bootstrap, see :func:`.intervals.speaker_bootstrap`.
@@ -380,13 +269,11 @@ def by_group(
         ``reason``. Where each speaker is a group by itself, give ``Least(speakers=1)``.
 
     Raises:
-        EvaluationError: See :meth:`Answers.of`.
         ValueError: A metric is unknown, or a number out of range.
     """
     unknown = [metric for metric in metrics if metric not in METRICS]
     if unknown:
         raise ValueError(f"metrics must be some of {', '.join(METRICS)}, not {unknown[0]!r}")
-    answers = Answers.of(y_true, y_pred, groups, speakers, labels)
     rows = []
     for number, name in enumerate(answers.groups):
         inside = answers.group == number
@@ -394,21 +281,13 @@ def by_group(
         weakest = whole or _weakest_cell(answers, number, least)
         for metric in metrics:
             reason = whole if metric == "accuracy" else weakest
-            found = _interval(answers, inside, metric, reason, n_resamples, level)
-            rows.append({"group": name, "metric": metric, **found})
+            figures = _figures(answers, inside, metric, reason, n_resamples, level)
+            rows.append({"group": name, "metric": metric, **figures})
     return pd.DataFrame(rows)
 
 
 def recalls(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    groups: ArrayLike,
-    speakers: ArrayLike,
-    labels: Sequence[Hashable],
-    *,
-    least: Least = LEAST,
-    n_resamples: int = 1000,
-    level: float = 0.95,
+    answers: Answers, *, least: Least = LEAST, n_resamples: int = 1000, level: float = 0.95
 ) -> pd.DataFrame:
     """Recall of each emotion in each group: of the clips in a cell, how many are told right.
 
@@ -419,154 +298,16 @@ def recalls(
         ``low``, ``high``, ``clips``, ``speakers`` and ``reason``.
 
     Raises:
-        EvaluationError: See :meth:`Answers.of`.
         ValueError: A number is out of range.
     """
-    answers = Answers.of(y_true, y_pred, groups, speakers, labels)
     rows = []
     for number, name in enumerate(answers.groups):
         for label, inside in zip(answers.labels, answers.cells(number), strict=True):
             reason = least.missing(int(inside.sum()), answers.speakers(inside))
             # Among clips of one class, accuracy is recall.
-            found = _interval(answers, inside, "accuracy", reason, n_resamples, level)
-            rows.append({"group": name, "emotion": label, **found})
+            figures = _figures(answers, inside, "accuracy", reason, n_resamples, level)
+            rows.append({"group": name, "emotion": label, **figures})
     return pd.DataFrame(rows)
-
-
-def standardised_accuracy(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    groups: ArrayLike,
-    speakers: ArrayLike,
-    labels: Sequence[Hashable],
-    *,
-    mix: Mapping[Any, float] | None = None,
-    least: Least = LEAST,
-) -> pd.DataFrame:
-    """Accuracy that each group would have if all spoke the same mix of emotions.
-
-    Direct standardisation: Σ share of a class in the mix × recall of the class in the group.
-    Classes that are not estimable in *every* group are left out for all, and the rest of the mix is
-    scaled to 1. Intervals of differences are those of :func:`lowser_lib.evaluation.gaps.gaps`.
-
-    Args:
-        y_true: True labels, shape (n,).
-        y_pred: Predicted labels, shape (n,) or (seeds, n).
-        groups: Group of each clip, shape (n,).
-        speakers: Who speaks each clip, shape (n,).
-        labels: All classes, each once.
-        mix: Weight of each class, at least 0; None takes the shares among all the clips.
-        least: What makes a cell estimable.
-
-    Returns:
-        One row a group: ``group``, ``accuracy``, ``standardised`` (``nan`` where no class is
-        estimable in every group), ``classes`` (what it rests on) and ``reason`` (what is left out,
-        and why).
-
-    Raises:
-        EvaluationError: See :meth:`Answers.of`.
-        ValueError: ``mix`` lacks a class, or holds a negative weight.
-    """
-    answers = Answers.of(y_true, y_pred, groups, speakers, labels)
-    table = cells(y_true, groups, speakers, labels, least)
-    if mix is not None and (set(mix) != set(labels) or min(mix.values()) < 0):
-        raise ValueError(f"mix must weigh each of {list(labels)!r} with 0 or more, not {mix!r}")
-    weak = table[table["reason"] != ""]
-    usable = [label for label in answers.labels if label not in set(weak["emotion"])]
-    shares = np.bincount(answers.truth, minlength=len(labels)).astype(float)
-    if mix is not None:
-        shares = np.array([mix[label] for label in labels], dtype=float)
-    kept = np.array([label in usable for label in answers.labels])
-    weights = np.where(kept, shares, 0.0)
-    reason = "; ".join(f"{row.group}, {row.emotion}: {row.reason}" for row in weak.itertuples())
-    rows = []
-    for number, name in enumerate(answers.groups):
-        right = answers.predicted == answers.truth
-        recall = np.array([right[:, c].mean() if c.any() else 0.0 for c in answers.cells(number)])
-        total = weights.sum()
-        rows.append(
-            {
-                "group": name,
-                "accuracy": float(right[:, answers.group == number].mean()),
-                "standardised": float(weights @ recall / total) if total > 0 else math.nan,
-                "classes": usable,
-                "reason": reason,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-class Largest(NamedTuple):
-    """The largest difference between any two of several groups.
-
-    Attributes:
-        estimate: Highest less lowest, at least 0.
-        highest: The group that is served best.
-        lowest: The group that is served worst.
-        by_luck: Median of the same when groups' names are dealt out to speakers at random: of many
-            small groups some always come out far apart.
-        p: How often luck makes it at least as large.
-    """
-
-    estimate: float
-    highest: Any
-    lowest: Any
-    by_luck: float
-    p: float
-
-
-def largest_gap(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    groups: ArrayLike,
-    speakers: ArrayLike,
-    labels: Sequence[Hashable],
-    metric: str = "uar",
-    *,
-    n_permutations: int = 999,
-    seed: int = 0,
-) -> Largest:
-    """Largest difference between groups; fairlearn's ``MetricFrame.difference``, with a test.
-
-    Args:
-        y_true: True labels, shape (n,).
-        y_pred: Predicted labels, shape (n,) or (seeds, n).
-        groups: Group of each clip, shape (n,), at least two; every speaker belongs to one.
-        speakers: Who speaks each clip, shape (n,).
-        labels: All classes, each once.
-        metric: ``accuracy``, ``macro_f1`` or ``uar``. For UAR each group's mean is over the classes
-            that it has: compare groups that have all.
-        n_permutations: Ways to deal out the groups' names.
-        seed: Of these.
-
-    Raises:
-        EvaluationError: There is one group, or a speaker belongs to several.
-        ValueError: ``metric`` is unknown, or a number out of range.
-    """
-    if n_permutations < 99:
-        raise ValueError(f"n_permutations must be at least 99, not {n_permutations}")
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
-    answers = Answers.of(y_true, y_pred, groups, speakers, labels)
-    counts, member = count(answers, range(len(answers.groups)))
-    if counts.shape[2] < 2 or (member.sum(axis=1) != 1).any():
-        raise EvaluationError(
-            "groups must be two at least, with each speaker in one of them: a speaker who is in "
-            "several cannot be dealt out to another"
-        )
-    whose, totals = member.argmax(axis=1), counts.sum(axis=2)
-
-    def scores(group: NDArray[np.intp]) -> NDArray[np.float64]:
-        one_hot = np.eye(counts.shape[2])[group]
-        per_group = np.einsum("sg,eskl->egkl", one_hot, totals)
-        return metric_from_counts(per_group, metric).mean(axis=0)
-
-    found, random = scores(whose), np.random.default_rng(seed)
-    luck = np.array([np.ptp(scores(random.permutation(whose))) for _ in range(n_permutations)])
-    reached = int((luck >= np.ptp(found) - 1e-12).sum())
-    high, low = answers.groups[int(found.argmax())], answers.groups[int(found.argmin())]
-    p = (1 + reached) / (1 + n_permutations)
-    return Largest(float(np.ptp(found)), high, low, float(np.median(luck)), p)
 
 
 def _weakest_cell(answers: Answers, group: int, least: Least) -> str:
@@ -578,7 +319,7 @@ def _weakest_cell(answers: Answers, group: int, least: Least) -> str:
     return ""
 
 
-def _interval(
+def _figures(
     answers: Answers,
     inside: NDArray[np.bool_],
     metric: str,
@@ -587,17 +328,11 @@ def _interval(
     level: float,
 ) -> dict[str, Any]:
     """A row's figures: of the clips inside, or ``nan`` with the reason."""
-    found = Interval(math.nan, math.nan, math.nan, 0)
+    interval = Interval(math.nan, math.nan, math.nan, 0)
     if not reason:
-        found = speaker_bootstrap(
-            answers.truth[inside],
-            answers.predicted[:, inside],
-            answers.speaker[inside],
-            range(len(answers.labels)),
-            metric,
-            n_resamples,
-            level,
-        )
+        random = np.random.default_rng(0)
+        resampled = resample(answers.where(inside), metric, n_resamples, random)
+        interval = resampled.interval(level, random, (0, 1))
     counted = {"clips": int(inside.sum()), "speakers": answers.speakers(inside)}
-    bounds = {"estimate": found.estimate, "low": found.low, "high": found.high}
+    bounds = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
     return {**bounds, **counted, "reason": reason}

@@ -1,8 +1,8 @@
-"""Accuracy, macro-F1 and unweighted average recall, and the confusion matrix they come from.
+"""Accuracy, macro-F1 and unweighted average recall, the confusion matrix, and guessing.
 
 All three metrics are functions of the confusion matrix alone. :func:`classification_metrics`
-computes them with scikit-learn for one set of predictions; :func:`metric_from_counts` computes the
-same for thousands of confusion matrices at once, which is what the bootstrap needs.
+computes them for one set of predictions; :func:`metric_from_counts` for thousands of confusion
+matrices at once, which is what the bootstrap needs.
 
 Two choices matter when a class is absent from the truth, as angry women are from URDU:
 
@@ -16,17 +16,20 @@ Two choices matter when a class is absent from the truth, as angry women are fro
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from lowser_lib.errors import EvaluationError
+from lowser_lib.evaluation.answers import encode_labels
 
 METRICS = ("accuracy", "macro_f1", "uar")
 """The names of the metrics, as keys of the result of :func:`classification_metrics`."""
+
+Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Any figure that follows from confusion matrices: (..., classes, classes) -> (...)."""
 
 
 def classification_metrics(
@@ -47,16 +50,8 @@ def classification_metrics(
         EvaluationError: Nothing to score, unequal lengths, or a label that is not in ``labels``.
         ValueError: ``labels`` is empty or holds a label twice.
     """
-    truth, prediction = encode_pair(y_true, y_pred, labels)
-    classes = np.arange(len(labels))
-    present = np.unique(truth)
-    return {
-        "accuracy": float(accuracy_score(truth, prediction)),
-        "macro_f1": float(
-            f1_score(truth, prediction, labels=classes, average="macro", zero_division=0)
-        ),
-        "uar": float(recall_score(truth, prediction, labels=present, average="macro")),
-    }
+    counts = confusion(y_true, y_pred, labels).to_numpy()
+    return {metric: float(metric_from_counts(counts, metric)) for metric in METRICS}
 
 
 def confusion(y_true: ArrayLike, y_pred: ArrayLike, labels: Sequence[Hashable]) -> pd.DataFrame:
@@ -75,8 +70,17 @@ def confusion(y_true: ArrayLike, y_pred: ArrayLike, labels: Sequence[Hashable]) 
         EvaluationError: As :func:`classification_metrics`.
         ValueError: As :func:`classification_metrics`.
     """
-    truth, prediction = encode_pair(y_true, y_pred, labels)
-    counts = confusion_matrix(truth, prediction, labels=np.arange(len(labels)))
+    truth = encode_labels(y_true, labels, "y_true")
+    prediction = encode_labels(y_pred, labels, "y_pred")
+    if truth.ndim != 1 or truth.shape != prediction.shape:
+        raise EvaluationError(
+            f"y_true and y_pred must be lists of one length, not of shapes {truth.shape} and "
+            f"{prediction.shape}: score the predictions against the clips they were made for"
+        )
+    if not len(truth):
+        raise EvaluationError("there is nothing to score: y_true and y_pred are empty")
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(counts, (truth, prediction), 1)
     return pd.DataFrame(
         counts,
         index=pd.Index(list(labels), name="truth"),
@@ -114,63 +118,45 @@ def metric_from_counts(counts: ArrayLike, metric: str) -> NDArray[np.float64]:
     raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
 
 
-def encode_labels(values: ArrayLike, labels: Sequence[Hashable], what: str) -> NDArray[np.intp]:
-    """Replace labels by their positions in ``labels``.
+def chance(
+    y_true: ArrayLike,
+    labels: Sequence[Hashable],
+    metric: str = "macro_f1",
+    n_guessers: int = 2000,
+    seed: int = 0,
+) -> float:
+    """What guessing scores: naming each class equally often, whatever is said.
 
-    Args:
-        values: Labels, any shape.
-        labels: All classes, each once.
-        what: What the values are, for the error's message.
-
-    Returns:
-        Positions, in the shape of ``values``.
-
-    Raises:
-        EvaluationError: A value is missing or is not in ``labels``.
-        ValueError: ``labels`` is empty or holds a label twice.
-    """
-    if not len(labels) or len(set(labels)) != len(labels):
-        raise ValueError(f"labels must name each class once, not {list(labels)!r}")
-    array = np.asarray(values)
-    flat = pd.Index(array.ravel(), dtype=object)
-    codes = pd.Index(list(labels), dtype=object).get_indexer(flat)
-    if (codes < 0).any():
-        strange = sorted({repr(value) for value in flat[codes < 0]})
-        raise EvaluationError(
-            f"{what} holds {', '.join(strange[:5])} ({int((codes < 0).sum())} values), which "
-            f"is not among the labels {list(labels)!r}: drop unlabelled clips first, or add the "
-            "label"
-        )
-    return np.asarray(codes, dtype=np.intp).reshape(array.shape)
-
-
-def encode_pair(
-    y_true: ArrayLike, y_pred: ArrayLike, labels: Sequence[Hashable]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Encode truth and prediction, and make sure that they belong together.
+    Naming one class always is another thing, and no bar: with four classes of equal size its
+    macro-F1 is .10, a guesser's about .25. UAR and accuracy of a guesser are 1 / classes, whatever
+    the truth; macro-F1 has no closed form, and is the mean of many simulated guessers.
 
     Args:
         y_true: True labels, shape (n,).
-        y_pred: Predicted labels, shape (n,).
         labels: All classes, each once.
+        metric: One of :data:`METRICS`.
+        n_guessers: Guessers simulated for macro-F1.
+        seed: Of these.
 
     Returns:
-        Both as positions in ``labels``, shape (n,).
+        The mean score of a guesser, in (0, 1].
 
     Raises:
-        EvaluationError: Nothing to score, unequal lengths, or a label that is not in ``labels``.
-        ValueError: ``labels`` is empty or holds a label twice.
+        EvaluationError: No truth, or a label that is not in ``labels``.
+        ValueError: ``metric`` is unknown.
     """
     truth = encode_labels(y_true, labels, "y_true")
-    prediction = encode_labels(y_pred, labels, "y_pred")
-    if truth.ndim != 1 or truth.shape != prediction.shape:
-        raise EvaluationError(
-            f"y_true and y_pred must be lists of one length, not of shapes {truth.shape} and "
-            f"{prediction.shape}: score the predictions against the clips they were made for"
-        )
-    if not len(truth):
-        raise EvaluationError("there is nothing to score: y_true and y_pred are empty")
-    return truth, prediction
+    if not truth.size:
+        raise EvaluationError("there is nothing to guess: y_true is empty")
+    if metric != "macro_f1":
+        metric_from_counts(np.eye(len(labels)), metric)  # refuses an unknown one
+        return 1 / len(labels)
+    size = len(labels)
+    spoken = np.bincount(truth.ravel(), minlength=size)
+    guesses = np.random.default_rng(seed).multinomial(
+        spoken, np.full(size, 1 / size), size=(n_guessers, size)
+    )
+    return float(metric_from_counts(guesses, metric).mean())
 
 
 def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,8 +20,8 @@ groups, sessions or sentences, alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -262,6 +262,7 @@ class Identifiability:
         n_clips: Clips judged.
         n_speakers: Their speakers.
         left_out: Clips that cannot be judged: their speaker has no clip in another group.
+        by_speaker: The share of each speaker's clips judged, to draw speakers again.
     """
 
     accuracy: float
@@ -269,6 +270,7 @@ class Identifiability:
     n_clips: int
     n_speakers: int
     left_out: int
+    by_speaker: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.accuracy:.2f} (chance {self.chance:.2f}, {self.n_clips} clips)"
@@ -320,6 +322,7 @@ def speaker_identifiability(
     ]
     right, chance = (np.concatenate(values) for values in zip(*parts, strict=True))
     judged = chance > 0
+    each = pd.Series(right[judged]).groupby(np.asarray(speakers, dtype=object)[judged]).mean()
     if not judged.any():
         raise EvaluationError(
             "no speaker has clips in two groups: there is nothing to compare; leave groups out, or "
@@ -331,6 +334,7 @@ def speaker_identifiability(
         n_clips=int(judged.sum()),
         n_speakers=len(np.unique(speaker[judged])),
         left_out=int((~judged).sum()),
+        by_speaker={str(name): float(share) for name, share in each.items()},
     )
 
 

@@ -1,8 +1,7 @@
 """What records of sweeps say by gender: how groups fare, and what a remedy brings and costs.
 
-Everything here reads or compares; nothing is trained. Answers by gender are dictionaries of the
-arguments that :mod:`lowser_lib.evaluation.groups` and :mod:`lowser_lib.evaluation.gaps` share, so
-that ``gaps(**answers, between=BETWEEN)`` is all that a chapter writes.
+Everything here reads or compares; nothing is trained. Answers carry their speakers' genders as
+groups, so that ``gaps(answers, BETWEEN)`` is all that a chapter writes.
 """
 
 from __future__ import annotations
@@ -12,35 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from lowser_lib.corpora import EMOTIONS
-from lowser_lib.evaluation import Interval, paired_speaker_bootstrap
+from lowser_lib.evaluation import Answers, Interval
 from lowser_lib.evaluation.checklist import BETWEEN
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change, gaps
 from lowser_lib.evaluation.groups import by_group
+from lowser_lib.evaluation.intervals import paired
 from lowser_lib.experiments.ledger_figures import answers_of
 from lowser_lib.experiments.records import load_records
 
-__all__ = [
-    "BETWEEN",
-    "AnswersByGender",
-    "Outcome",
-    "answers_by_gender",
-    "conditional_change",
-    "conditional_gap",
-    "outcome",
-    "share_curves",
-]
-
-
 DEALS = 99
 """Deals of a permutation test whose p nobody looks at: the fewest that there may be."""
-
-
-AnswersByGender = dict[str, Any]
-"""``y_true`` (n,), ``y_pred`` (seeds, n), ``groups`` (n,), ``speakers`` (n,), ``labels``."""
 
 
 def answers_by_gender(
@@ -49,7 +31,7 @@ def answers_by_gender(
     sweep: str,
     language: str = "ur",
     genders: Mapping[str, str] | None = None,
-) -> AnswersByGender | None:
+) -> Answers | None:
     """What a sweep's networks answered, clip by clip, with the gender of who speaks.
 
     Args:
@@ -60,8 +42,8 @@ def answers_by_gender(
         genders: Gender of each speaker, for records that do not tell it.
 
     Returns:
-        Arguments for :func:`~lowser_lib.evaluation.groups.by_group` and its siblings, emotions by
-        name; None where there is no record, or where nothing tells a speaker's gender.
+        The answers, grouped by gender; None where there is no record, or where nothing tells a
+        speaker's gender.
 
     Raises:
         RunError: A record is damaged.
@@ -71,28 +53,20 @@ def answers_by_gender(
     ]
     if not runs:
         return None
-    found, names = answers_of(runs), np.array(EMOTIONS)
     known = runs[0].metrics.get("genders") or genders or {}
-    if not set(found["speaker"].tolist()) <= set(known):
+    if not set(runs[0].metrics["clips"]) <= set(known):
         return None
-    return {
-        "y_true": names[found["truth"]],
-        "y_pred": names[found["answers"]],
-        "groups": np.array([known[speaker] for speaker in found["speaker"]]),
-        "speakers": found["speaker"],
-        "labels": EMOTIONS,
-    }
+    return answers_of(runs, genders=known)
 
 
-def conditional_gap(answers: AnswersByGender) -> dict[str, Any]:
+def conditional_gap(answers: Answers) -> dict[str, Any]:
     """The mean gap within emotions, women less men; a row of :func:`.gaps.gaps` without its p."""
-    table = gaps(**answers, between=BETWEEN, n_permutations=DEALS).drop(columns="p")
-    return _conditional(table)
+    return _conditional(gaps(answers, BETWEEN, n_permutations=DEALS).drop(columns="p"))
 
 
-def conditional_change(after: AnswersByGender, before: AnswersByGender) -> dict[str, Any]:
+def conditional_change(after: Answers, before: Answers) -> dict[str, Any]:
     """How that gap differs between two sweeps on the same clips; a row of :func:`.gap_change`."""
-    return _conditional(gap_change(**after, y_pred_other=before["y_pred"], between=BETWEEN))
+    return _conditional(gap_change(after, before, BETWEEN))
 
 
 def _conditional(table: pd.DataFrame) -> dict[str, Any]:
@@ -101,7 +75,7 @@ def _conditional(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def share_curves(
-    answers: Mapping[float, AnswersByGender], label: str
+    answers: Mapping[float, Answers], label: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """How both genders fare while the share of men grows, as rows of ``plots.group_curves``.
 
@@ -114,11 +88,11 @@ def share_curves(
     """
     scores: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
-    for share, one in answers.items():
-        for row in by_group(**one, metrics=["uar"]).itertuples():
+    for share, given in answers.items():
+        for row in by_group(given, metrics=["uar"]).itertuples():
             bounds = {"estimate": row.estimate, "low": row.low, "high": row.high}
             scores.append({"test": label, "group": row.group, "share": share, **bounds})
-        gap = conditional_gap(one)
+        gap = conditional_gap(given)
         bounds = {key: gap[key] for key in ("estimate", "low", "high")}
         where = {"test": "within emotions, women less men", "group": label, "share": share}
         differences.append({**where, **bounds})
@@ -164,7 +138,7 @@ class Outcome:
         return "cheap, but not halved" if cheap else "neither halved nor cheap"
 
 
-def outcome(after: AnswersByGender, before: AnswersByGender, aim: float = 0.02) -> Outcome:
+def outcome(after: Answers, before: Answers, aim: float = 0.02) -> Outcome:
     """Weigh the gap that a remedy closes against its price.
 
     Args:
@@ -172,9 +146,7 @@ def outcome(after: AnswersByGender, before: AnswersByGender, aim: float = 0.02) 
         before: Answers of the same method without it, on the same clips.
         aim: Macro-F1 that may be paid.
     """
-    price = paired_speaker_bootstrap(
-        after["y_true"], after["y_pred"], before["y_pred"], after["speakers"], after["labels"]
-    )
+    price = paired(after, before)
     size = {"n_speakers": price.n_speakers, "n_seeds": price.n_seeds}
 
     def interval(row: Mapping[str, Any], estimate: str = "estimate") -> Interval:
@@ -191,7 +163,7 @@ def outcome(after: AnswersByGender, before: AnswersByGender, aim: float = 0.02) 
     )
 
 
-def _uar(answers: AnswersByGender) -> dict[str, float]:
+def _uar(answers: Answers) -> dict[str, float]:
     """UAR of each gender."""
-    table = by_group(**answers, metrics=["uar"], n_resamples=1)
+    table = by_group(answers, metrics=["uar"], n_resamples=1)
     return {str(row["group"]): float(row["estimate"]) for row in table.to_dict("records")}

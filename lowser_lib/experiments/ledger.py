@@ -3,10 +3,10 @@
     lowser ledger                          # as Markdown on the screen
     lowser ledger --output book/ledger.md
 
-Claims with the papers' figures stand in :mod:`lowser_lib.experiments.claims`; ours come from the
-records below ``results/`` alone. Records that do not belong together are refused: other speech
-under the same name, other settings within a sweep, other clips or another encoder under a
-comparison.
+Claims stand in :mod:`lowser_lib.experiments.claims`; our figures come from the records below
+``results/`` alone (:mod:`lowser_lib.experiments.ledger_figures`). Records that do not belong
+together are refused: other speech under the same name, other settings within a sweep, other clips
+or another encoder under a comparison.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lowser_lib.errors import RunError
+from lowser_lib.evaluation import Interval
 from lowser_lib.experiments import profiles, records
 from lowser_lib.experiments.chapters import find_chapters, title
 from lowser_lib.experiments.claims import CLAIMS, Claim
@@ -26,46 +29,46 @@ from lowser_lib.experiments.ledger_figures import MEASURES, Figure, Missing, Rec
 from lowser_lib.experiments.records import RunRecord
 from lowser_lib.experiments.summaries import COMPARABLE
 
-SAME_CLEAR = "same direction and clear"
+AGREES = "agrees"
+SMALLER = "smaller"
+CONTRADICTS = "contradicts"
+UNCLEAR = "cannot tell"
+UNTESTED = "not tested"
 
-
-SAME_UNCLEAR = "same direction, unclear"
-
-
-OPPOSITE_UNCLEAR = "opposite, unclear"
-
-
-OPPOSITE_CLEAR = "opposite and clear"
-
-
-UNTESTABLE = "not testable here"
-
-
-MISSING = "not measured yet"
-
-
-VERDICTS = (SAME_CLEAR, SAME_UNCLEAR, OPPOSITE_UNCLEAR, OPPOSITE_CLEAR, UNTESTABLE, MISSING)
-"""What is said of a claim. *Clear*: the interval leaves out what would be no effect."""
-
+VERDICTS: Mapping[str, str] = {
+    AGREES: "the interval is clear of no effect, in the paper's direction, and holds the paper's "
+    "figure if one is known, or lies beyond it",
+    SMALLER: "the paper's figure lies outside, above",
+    CONTRADICTS: "it is clear of no effect the other way, or so tight that half of the paper's "
+    "effect is excluded",
+    UNCLEAR: "it holds both no effect and the paper's figure, or no figure is known to exclude",
+    UNTESTED: "there is no interval; the row says what a test would take",
+}
+"""What is said of a claim, and when."""
 
 SWEEPS = ("baseline", "speaker_contrastive", "byol")
-"""The sweeps that claims are read from, besides that over label budgets."""
+"""The sweeps that claims are read from, besides those over label budgets."""
 
+BUDGET_SWEEPS = ("pairwise", "pairwise-other")
+"""The sweeps over label budgets that claims are read from."""
 
-PUBLISHED = "paper"
-"""The profile that nobody can run without licences."""
+RUN_KEYS = ("language", "corpus", "fold", "others")
+"""Settings that tell the runs of a sweep apart."""
+
+PEOPLE = {"fast": "synthetic speech", "open": "people", "paper": "the papers' own corpora"}
+"""Who speaks in a profile."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim in one profile, on one corpus.
+    """A claim in one profile.
 
     Attributes:
         claim: The claim.
         profile: The profile.
         verdict: One of :data:`VERDICTS`.
         figure: Ours; None where there is none.
-        remark: Why there is none, or what a test would take.
+        remark: Where the paper's figure lies; or why there is no interval.
     """
 
     claim: Claim
@@ -75,21 +78,32 @@ class Entry:
     remark: str = ""
 
     @property
-    def command(self) -> str:
-        """What makes its records."""
-        return self.claim.command.format(profile=self.profile)
+    def scored(self) -> bool:
+        """Whether it counts: no count, and nothing that a corpus was built to show."""
+        return self.profile not in self.claim.built
 
 
-def judge(figure: Figure) -> str:
-    """Verdict on a figure: on which side of no effect it lies, and whether its interval does."""
-    interval = figure.interval
+def judge(interval: Interval, claim: Claim, null: float = 0.0) -> tuple[str, str]:
+    """Verdict on an interval, and where the paper's figure lies.
+
+    Args:
+        interval: Ours.
+        claim: The claim, with its sign, and its effect where one is known.
+        null: What would be no effect.
+    """
     if not interval.estimable:
-        return UNTESTABLE
-    towards = figure.sign * (interval.estimate - figure.null)
-    clear = interval.excludes(figure.null) or (figure.exact and towards != 0)
-    if towards > 0:
-        return SAME_CLEAR if clear else SAME_UNCLEAR
-    return OPPOSITE_CLEAR if clear else OPPOSITE_UNCLEAR
+        return UNTESTED, ""
+    low, high = sorted(claim.sign * (bound - null) for bound in (interval.low, interval.high))
+    effect = None if claim.effect is None else claim.sign * (claim.effect - null)
+    place = ""
+    if effect is not None:
+        where = "above" if effect > high else "below" if effect < low else "inside"
+        place = f"the paper's figure lies {where}"
+    if high < 0 or (low <= 0 and effect is not None and high < effect / 2):
+        return CONTRADICTS, place
+    if effect is not None and high < effect:
+        return SMALLER, place
+    return (AGREES if low > 0 else UNCLEAR), place
 
 
 def read(results: Path, profile: str) -> Records:
@@ -99,46 +113,47 @@ def read(results: Path, profile: str) -> Records:
         ProfileError: There is no such profile.
         RunError: A record is damaged, or some do not belong together.
     """
-    sweeps = {name: records.load_records(results, profile, name) for name in (*SWEEPS, "pairwise")}
+    names = (*SWEEPS, *BUDGET_SWEEPS)
+    sweeps = {name: records.load_records(results, profile, name) for name in names}
     chapters = records.load_records(results, profile)
-    found = Records(profile, sweeps, chapters, profiles.get(profile).resamples)
-    refuse_mixed(found)
-    return found
+    known = Records(profile, sweeps, chapters, profiles.get(profile).resamples)
+    refuse_mixed(known)
+    return known
 
 
-def refuse_mixed(found: Records) -> None:
+def refuse_mixed(known: Records) -> None:
     """Raise a RunError where records do not belong together.
 
     Records agree if speech of one name has one hash in all of them, and code one version; if those
     of a sweep have the same settings, but for what tells runs apart (language, corpus, fold); and
     if sweeps that are compared share encoder, clips and splits.
     """
-    heard: dict[str, tuple[str, str]] = {}
-    for record in found.all:
+    speech: dict[str, tuple[str, str]] = {}
+    for record in known.all:
         for corpus, digest in record.corpora.items():
-            known, where = heard.setdefault(corpus, (digest, record.name))
-            if known != digest:
-                raise RunError(_mixed(found.profile, where, record.name, [f"speech of {corpus}"]))
-    for record in found.all[1:]:
-        if record.versions.get("lowser") != found.all[0].versions.get("lowser"):
+            first, where = speech.setdefault(corpus, (digest, record.name))
+            if first != digest:
+                raise RunError(_mixed(known.profile, where, record.name, [f"speech of {corpus}"]))
+    for record in known.all[1:]:
+        if record.versions.get("lowser") != known.all[0].versions.get("lowser"):
             what = ["the version of lowser"]
-            raise RunError(_mixed(found.profile, found.all[0].name, record.name, what))
-    for runs in found.sweeps.values():
+            raise RunError(_mixed(known.profile, known.all[0].name, record.name, what))
+    for runs in known.sweeps.values():
         for run in runs[1:]:
             differing = _differing(_settings(run), _settings(runs[0]))
             if differing:
-                raise RunError(_mixed(found.profile, runs[0].name, run.name, differing))
-    compared = [found.sweeps[name][0] for name in SWEEPS if found.sweeps.get(name)]
+                raise RunError(_mixed(known.profile, runs[0].name, run.name, differing))
+    compared = [known.sweeps[name][0] for name in SWEEPS if known.sweeps.get(name)]
     for run in compared[1:]:
         differing = [
             key for key in COMPARABLE if run.config.get(key) != compared[0].config.get(key)
         ]
         if differing:
-            raise RunError(_mixed(found.profile, compared[0].name, run.name, differing))
+            raise RunError(_mixed(known.profile, compared[0].name, run.name, differing))
 
 
-def entries(results: Path, names: Sequence[str] = tuple(profiles.PROFILES)) -> list[Entry]:
-    """Judge every claim in every profile.
+def entries(results: Path, names: Sequence[str] = ("fast", "open")) -> list[Entry]:
+    """Judge every claim in every profile, claim by claim.
 
     Args:
         results: Folder with one folder a profile.
@@ -148,14 +163,79 @@ def entries(results: Path, names: Sequence[str] = tuple(profiles.PROFILES)) -> l
         ProfileError: There is no such profile.
         RunError: A record is damaged, or some do not belong together.
     """
-    read_out = {name: read(results, name) for name in names}
-    return [
-        entry for claim in CLAIMS for name in names for entry in _entries(claim, read_out[name])
+    known = {name: read(results, name) for name in names}
+    return [_entry(claim, known[name]) for claim in CLAIMS for name in names]
+
+
+def _entry(claim: Claim, known: Records) -> Entry:
+    """A claim in one profile."""
+    try:
+        figure = MEASURES[claim.measure](known, **claim.arguments)
+    except Missing as missing:
+        return Entry(claim, known.profile, UNTESTED, remark=str(missing))
+    verdict, remark = judge(figure.interval, claim, figure.null)
+    if verdict == UNTESTED:
+        speakers = figure.interval.n_speakers
+        remark = f"{speakers} known speaker(s) give no interval; it takes {claim.needs}"
+    return Entry(claim, known.profile, verdict, figure, remark)
+
+
+def counts(judged: Sequence[Entry]) -> pd.DataFrame:
+    """How many claims meet which verdict: a row a verdict, a column a profile.
+
+    Counts, and what a corpus was built to show, are in a row of their own.
+    """
+    names = list(dict.fromkeys(entry.profile for entry in judged))
+    met = Counter((entry.verdict, entry.profile) for entry in judged if entry.scored)
+    rows = {verdict: [met[verdict, name] for name in names] for verdict in VERDICTS}
+    rows["left out"] = [
+        sum(entry.profile == name and not entry.scored for entry in judged) for name in names
     ]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("verdict")
 
 
-def text(results: Path, notebooks: Path, names: Sequence[str] = tuple(profiles.PROFILES)) -> str:
-    """The ledger as Markdown.
+def table(judged: Sequence[Entry], *verdicts: str) -> pd.DataFrame:
+    """The claims that meet some verdicts and count.
+
+    Args:
+        judged: As of :func:`entries`.
+        *verdicts: Some of :data:`VERDICTS`.
+
+    Returns:
+        A row a claim and profile, in the order of the claims: ``claim``, ``paper``, ``on``,
+        ``ours`` and ``verdict``; nothing but words.
+
+    Raises:
+        ValueError: There is no such verdict.
+    """
+    unknown = [verdict for verdict in verdicts if verdict not in VERDICTS]
+    if unknown:
+        raise ValueError(f"no verdict {unknown[0]!r}, only {', '.join(VERDICTS)}")
+    rows = [
+        {
+            "claim": f"{entry.claim.paper}: {entry.claim.says}",
+            "paper": entry.claim.figure or "no figure known",
+            "on": PEOPLE[entry.profile],
+            "ours": ours(entry),
+            "verdict": entry.verdict + (f"; {entry.remark}" if entry.remark else ""),
+        }
+        for entry in judged
+        if entry.verdict in verdicts and entry.scored
+    ]
+    return pd.DataFrame(rows, columns=["claim", "paper", "on", "ours", "verdict"])
+
+
+def ours(entry: Entry) -> str:
+    """Our figure in words: a level as it is, a difference in points, with its 95 % interval."""
+    figure = entry.figure
+    if figure is None:
+        return "No figure"
+    note = f" ({figure.note})" if figure.note else ""
+    return _shown(figure.interval, figure.points) + note
+
+
+def text(results: Path, notebooks: Path, names: Sequence[str] = ("fast", "open")) -> str:
+    """The ledger as Markdown, one sub-heading a claim.
 
     Args:
         results: Folder with one folder a profile.
@@ -166,34 +246,31 @@ def text(results: Path, notebooks: Path, names: Sequence[str] = tuple(profiles.P
         ProfileError: There is no such profile.
         RunError: A record is damaged, or some do not belong together; or there are no notebooks.
     """
-    found, links = entries(results, names), _links(notebooks)
+    judged, links = entries(results, names), _links(notebooks)
     lines = [
         "# The ledger",
         "",
-        "Every figure that is known of the two papers, the direction in which we read it, and what "
-        "was measured here. P1 is Gong et al. 2025, P2 Khaertdinov et al. 2024. Our figures are "
-        "read from `results/`, with 95 % intervals over speakers and seeds unless the note says "
-        "otherwise; *clear* means that the interval leaves out what would be no effect. Changes "
-        "are in points. Levels do not compare: encoder and clips are others than the papers'.",
+        "What the two papers claim, and what was measured here: on synthetic speech (profile "
+        "`fast`) and on people (profile `open`). P1 is Gong et al. 2025, P2 Khaertdinov et al. "
+        "2024; both are known from their abstracts and a published summary. Our figures are read "
+        "from `results/`. Intervals are 95 %, over speakers and seeds, seed compared with the same "
+        "seed; differences are in points. A level is judged against guessing. Levels of other "
+        "encoders and clips do not compare.",
         "",
-        *_counts(found, names),
+        *(f"- **{verdict}**: {meaning}." for verdict, meaning in VERDICTS.items()),
+        "",
+        "Left out of the score: a count, and what a corpus was built to show.",
+        "",
+        *_score(judged, names),
         "",
         *(_origin(read(results, name)) for name in names),
     ]
-    own_ground = [entry for entry in found if entry.profile == PUBLISHED and entry.figure is None]
-    found = [entry for entry in found if entry not in own_ground]
-    for paper in dict.fromkeys(entry.claim.paper for entry in found):
-        lines += ["", f"## {paper}", "", "| claim | paper | profile, corpus | ours | verdict | "
-                  "where |", "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
-        lines += [_row(entry, links) for entry in found if entry.claim.paper == paper]
-    if own_ground:
-        lines += ["", "## On the papers' own ground", ""]
-        for needs in dict.fromkeys(entry.claim.needs for entry in own_ground):
-            claims = [entry.claim.name for entry in own_ground if entry.claim.needs == needs]
-            lines.append(f"- {UNTESTABLE.capitalize()}, it takes {needs}: {', '.join(claims)}")
-    lines += ["", "## To measure it again", ""]
-    for command, claims in _commands(found).items():
-        lines.append(f"- `{command}`: {', '.join(claims)}")
+    for paper in dict.fromkeys(claim.paper for claim in CLAIMS):
+        lines += ["", f"## {paper}"]
+        for claim in CLAIMS:
+            if claim.paper == paper:
+                rows = [entry for entry in judged if entry.claim is claim]
+                lines += _section(claim, rows, links)
     return "\n".join(lines) + "\n"
 
 
@@ -203,35 +280,44 @@ def slug(heading: str) -> str:
     return kept.replace(" ", "-")
 
 
-def _remark(claim: Claim, verdict: str, figure: Figure) -> str:
-    """What a test would take, where a figure does not make one."""
-    if verdict != UNTESTABLE:
-        return ""
-    speakers = figure.interval.n_speakers
-    few = f"no interval from {speakers} known speaker(s); " if speakers else ""
-    return f"{few}it takes {claim.needs}"
+def _section(
+    claim: Claim, rows: Sequence[Entry], links: Mapping[tuple[str, str], str]
+) -> list[str]:
+    """A claim as a few paragraphs under its own heading."""
+    where = links.get((claim.chapter, slug(claim.heading))) or links.get((claim.chapter, ""))
+    paper = f"The paper: {claim.figure}." if claim.figure else "No figure of the paper is known."
+    lines = ["", f"### {claim.says}", "", f"{paper} Here: {claim.test}."]
+    for entry in rows:
+        words = f"**{PEOPLE[entry.profile].capitalize()}: {entry.verdict}"
+        words += "**" if entry.scored else "** (left out of the score: "
+        words += "" if entry.scored else f"{claim.built[entry.profile]})"
+        words += f". {ours(entry)}"
+        if entry.figure is not None:
+            words += f", on {', '.join(entry.figure.corpora)}; protocol `{entry.figure.protocol}`"
+            if entry.figure.standardised is not None:
+                extra = _shown(entry.figure.standardised, entry.figure.points)
+                words += f", not standardised. Standardised by corpus: {extra}"
+        words += f". {entry.remark[0].upper()}{entry.remark[1:]}" if entry.remark else ""
+        lines += ["", words + "."]
+    lines += ["", f"{where or f'Chapter {claim.chapter}'}. To measure it again: "
+              f"`{claim.command.format(profile='open')}`. On the paper's own ground it takes "
+              f"{claim.needs}."]  # fmt: skip
+    return lines
 
 
-def _entries(claim: Claim, found: Records) -> list[Entry]:
-    """A claim in one profile: an entry a corpus."""
-    try:
-        figures = MEASURES[claim.measure](found, **claim.arguments)
-    except Missing as missing:
-        if found.profile == PUBLISHED:
-            return [Entry(claim, found.profile, UNTESTABLE, remark=f"it takes {claim.needs}")]
-        return [Entry(claim, found.profile, MISSING, remark=str(missing))]
-    judged = [(judge(figure), figure) for figure in figures]
-    return [
-        Entry(claim, found.profile, verdict, figure, _remark(claim, verdict, figure))
-        for verdict, figure in judged
-    ]
+def _shown(interval: Interval, points: bool) -> str:
+    """An interval in words: a level as it is, a difference in points."""
+    scale, form = (100.0, "+.1f") if points else (1.0, ".2f")
+    value = format(scale * interval.estimate, form)
+    if not interval.estimable:
+        return f"{value} [no interval]".replace("-", "−")
+    bounds = ", ".join(format(scale * bound, form) for bound in (interval.low, interval.high))
+    return (value if interval.low == interval.high else f"{value} [{bounds}]").replace("-", "−")
 
 
 def _settings(run: RunRecord) -> dict[str, Any]:
     """Settings of a run, without what tells the runs of a sweep apart."""
-    return {
-        key: value for key, value in run.config.items() if key not in ("language", "corpus", "fold")
-    }
+    return {key: value for key, value in run.config.items() if key not in RUN_KEYS}
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
@@ -259,72 +345,19 @@ def _links(notebooks: Path) -> dict[tuple[str, str], str]:
     return links
 
 
-def _origin(found: Records) -> str:
+def _origin(known: Records) -> str:
     """One line on the code that a profile's records come from."""
-    commits = {record.commit.get("hash") for record in found.all}
-    dirty = sum(bool(record.commit.get("dirty")) for record in found.all)
+    commits = {record.commit.get("hash") for record in known.all}
+    dirty = sum(bool(record.commit.get("dirty")) for record in known.all)
     changed = f", {dirty} of them with changes that were not committed" if dirty else ""
-    return f"- {found.profile}: {len(found.all)} records, of {len(commits)} commits{changed}"
+    return f"- {known.profile}: {len(known.all)} records, of {len(commits)} commits{changed}"
 
 
-def _counts(found: Sequence[Entry], names: Sequence[str]) -> list[str]:
-    """A small table of how many claims meet which verdict."""
-    rows = ["| verdict | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
-    counted = Counter((entry.profile, entry.verdict) for entry in found)
-    for verdict in VERDICTS:
-        cells = [str(counted[name, verdict]) for name in names]
-        rows.append(f"| {verdict} | {' | '.join(cells)} |")
-    return rows
-
-
-def _row(entry: Entry, links: Mapping[tuple[str, str], str]) -> str:
-    claim = entry.claim
-    where = links.get((claim.chapter, slug(claim.heading))) or links.get((claim.chapter, ""))
-    place = entry.profile if entry.figure is None else f"{entry.profile}, {entry.figure.corpus}"
-    figure, verdict = ours(entry), entry.verdict
-    if verdict == MISSING:
-        figure = f"not measured yet; run: `{entry.command}`"
-    if entry.remark:
-        verdict += f": {entry.remark}"
-    cells = (
-        f"{claim.says} ({claim.reading})", claim.figure, place, figure, verdict,
-        where or f"chapter {claim.chapter}, to come",
-    )  # fmt: skip
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def ours(entry: Entry) -> str:
-    """Our figure in words: a level as it is, a difference in points.
-
-    Args:
-        entry: A claim in one profile, on one corpus.
-    """
-    figure = entry.figure
-    if figure is None:
-        return "—"
-    interval = figure.interval
-    note = f" ({figure.note})" if figure.note else ""
-    if not interval.estimable and interval.estimate != interval.estimate:
-        return f"not estimable{note}"
-    level = entry.claim.measure in ("level", "share_male")
-    scale, sign = (1.0, "") if level else (100.0, "+")
-    digits = 2 if level else 1
-    if entry.claim.measure == "spread":
-        sign = ""
-    shown = f"{scale * interval.estimate:{sign}.{digits}f}"
-    if interval.estimable and not figure.exact:
-        low, high = (f"{scale * bound:{sign}.{digits}f}" for bound in (interval.low, interval.high))
-        shown += f" [{low}, {high}]"
-    elif not figure.exact:
-        shown += " [no interval]"
-    return f"{shown}{note}".replace("-", "−")
-
-
-def _commands(found: Sequence[Entry]) -> dict[str, list[str]]:
-    """What to run, and which claims it is for."""
-    commands: dict[str, list[str]] = {}
-    for entry in found:
-        names = commands.setdefault(entry.command, [])
-        if entry.claim.name not in names:
-            names.append(entry.claim.name)
-    return commands
+def _score(judged: Sequence[Entry], names: Sequence[str]) -> list[str]:
+    """How many claims meet which verdict, a line a profile."""
+    table = counts(judged)
+    return [
+        f"- {PEOPLE[name].capitalize()}: "
+        + ", ".join(f"{number} {verdict}" for verdict, number in table[name].items())
+        for name in names
+    ]

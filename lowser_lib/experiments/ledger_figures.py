@@ -1,36 +1,39 @@
 """Our side of the ledger: figures with intervals, from the records of one profile.
 
-Every measure takes the records and a claim's arguments, and gives one :class:`Figure` a corpus. It
-raises :class:`Missing` where there is no record yet. Embeddings are those of the classifier as it
-is, without matching, as in the papers.
+Every measure takes the records and a claim's arguments and gives one :class:`Figure`. It raises
+:class:`Missing` where there is no record yet, or where records cannot answer. Answers are those of
+the classifier as it is, as in the papers (standardisation ``none``); where the same figure exists
+with embeddings standardised by corpus, it stands beside it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lowser_lib.corpora import EMOTIONS
-from lowser_lib.evaluation import (
-    Interval,
-    classification_metrics,
-    mean_interval,
-    paired_speaker_bootstrap,
-    speaker_bootstrap,
-)
+from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.errors import RunError
+from lowser_lib.evaluation import Answers, Interval, chance, mean_interval
+from lowser_lib.evaluation.checklist import BETWEEN
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change
-from lowser_lib.evaluation.metrics import metric_from_counts
+from lowser_lib.evaluation.intervals import Resampled, jackknife, resample
+from lowser_lib.evaluation.metrics import Statistic, metric_from_counts
 from lowser_lib.experiments import profiles
 from lowser_lib.experiments.records import RunRecord, predictions
 
-CLASSES = list(range(len(EMOTIONS)))
-
-
-PARTS, DRAWS = 5, 200
+PARTS, PARTINGS = 5, 100
 """Parts of the speakers, and how often these are drawn, for a spread over folds."""
+
+STANDARDISED = "embeddings"
+"""The name under which records keep the answers of embeddings standardised by corpus."""
+
+
+TUNED_ON = {"speaker_contrastive": ("synthetic_urdu",)}
+"""Corpora on some of whose speakers a method's settings were chosen: no test of it in a mean."""
 
 
 class Missing(Exception):  # noqa: N818  # no error: it says that something is still to be measured
@@ -42,20 +45,23 @@ class Figure:
     """One figure of ours.
 
     Attributes:
-        corpus: On what.
+        corpora: On what.
         interval: The figure.
-        sign: 1 where the paper's direction is above ``null``, -1 where it is below.
-        null: What would be no effect.
+        null: What would be no effect: 0, or what guessing scores.
         note: What else a reader should know, a few words.
-        exact: Whether it is a count, which needs no interval.
+        standardised: The same with embeddings standardised by corpus; None where there is none.
+        standardised_null: What guessing scores there.
+        points: Whether it is a difference, shown in points; a level is shown as it is.
+        protocol: What was trained on what.
     """
 
-    corpus: str
+    corpora: tuple[str, ...]
     interval: Interval
-    sign: int = 1
     null: float = 0.0
     note: str = ""
-    exact: bool = False
+    standardised: Interval | None = None
+    points: bool = True
+    protocol: str = "english"
 
 
 @dataclass(frozen=True)
@@ -94,197 +100,478 @@ class Records:
         """Name of the corpus of a language."""
         return profiles.get(self.profile).targets[language]
 
-    def genders(self, speakers: Sequence[str]) -> dict[str, str]:
-        """Gender of each speaker, from whatever record tells it.
+    @property
+    def languages(self) -> list[str]:
+        """The target languages whose corpora name more than one speaker."""
+        known = []
+        for language in profiles.get(self.profile).targets:
+            runs = [run for run in self.sweeps.get("baseline", ()) if run.config["language"]
+                    == language]  # fmt: skip
+            if runs and len(runs[0].metrics["clips"]) > 1:
+                known.append(language)
+        return known
+
+    def answers(
+        self, sweep: str, language: str, other: str | None = None, matching: str = "none"
+    ) -> Answers:
+        """A sweep's answers in one language, of the seeds that another sweep has, too.
 
         Raises:
-            Missing: No record tells it of all of them.
+            Missing: There is none.
         """
+        runs = {run.seed: run for run in self.runs(sweep, language)}
+        if other is not None:
+            shared = runs.keys() & {run.seed for run in self.runs(other, language)}
+            if not shared:
+                raise Missing(f"{sweep} and {other} have no seed in common for {language}")
+            runs = {seed: runs[seed] for seed in sorted(shared)}
+        genders = None
+        speakers = sorted(next(iter(runs.values())).metrics["clips"])
+        if all(speaker in self.known_genders for speaker in speakers):
+            genders = self.known_genders
+        return answers_of(list(runs.values()), genders, matching)
+
+    def change(
+        self,
+        sweep: str,
+        language: str,
+        statistic: str | Statistic = "macro_f1",
+        other: str = "baseline",
+        matching: str = "none",
+    ) -> Resampled:
+        """A figure of one sweep less that of another, seed with seed, speaker with speaker."""
+        first, second = (
+            resample(self.answers(*pair, matching), statistic, self.resamples)
+            for pair in ((sweep, language, other), (other, language, sweep))
+        )
+        return first - second
+
+    @property
+    def known_genders(self) -> dict[str, str]:
+        """Gender of each speaker, from whatever record tells it."""
         known: dict[str, str] = {}
         for record in self.all:
             known |= record.metrics.get("genders") or {}
-        if set(speakers) - known.keys():
-            raise Missing("no record tells the genders of the speakers")
-        return {speaker: known[speaker] for speaker in speakers}
+        return known
 
 
-def answers_of(runs: Sequence[RunRecord]) -> dict[str, np.ndarray]:
-    """Speakers, truth (n,), and the answers ``(seeds, n)`` of some runs on the same clips."""
-    read = [predictions(run) for run in runs]
-    answers = np.stack([one["none"] for one in read])
-    return {"speaker": read[0]["speaker"], "truth": read[0]["truth"], "answers": answers}
+def answers_of(
+    runs: Sequence[RunRecord], genders: Mapping[str, str] | None = None, matching: str = "none"
+) -> Answers:
+    """What some runs of one language answered to the same clips, a row a run.
+
+    Args:
+        runs: Their records.
+        genders: Gender of each speaker, to group by.
+        matching: Whose answers; one of :data:`.records.MATCHING`.
+
+    Raises:
+        RunError: They were tested on different clips.
+    """
+    columns = [predictions(run) for run in runs]
+    first, names = columns[0], np.array(EMOTIONS)
+    for run, column in zip(runs, columns, strict=True):
+        if any(not np.array_equal(column[key], first[key]) for key in ("speaker", "truth")):
+            raise RunError(f"{run.name} was tested on other clips than {runs[0].name}")
+    answered = names[np.stack([column[matching] for column in columns])]
+    speakers = first["speaker"]
+    groups = None if genders is None else [genders[speaker] for speaker in speakers]
+    return Answers.of(names[first["truth"]], answered, speakers, EMOTIONS, groups)
 
 
-def pairs_of(
-    records: Records, sweep: str, language: str, other: str = "baseline"
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Answers of a sweep and of another for the same seeds."""
-    ours = {run.seed: run for run in records.runs(sweep, language)}
-    theirs = {run.seed: run for run in records.runs(other, language)}
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        raise Missing(f"{sweep} and {other} have no seed in common for {language}")
-    first, second = (answers_of([runs[seed] for seed in seeds]) for runs in (ours, theirs))
-    return first, second
+def level(records: Records, sweep: str, language: str, metric: str = "macro_f1") -> Figure:
+    """A sweep's score, against that of guessing."""
+    plain, standardised = (
+        resample(records.answers(sweep, language, matching=matching), metric, records.resamples)
+        .interval(limits=(0, 1))
+        for matching in ("none", STANDARDISED)
+    )  # fmt: skip
+    null = chance(records.answers(sweep, language).truth, range(len(EMOTIONS)), metric)
+    note = f"by guessing {null:.2f}"
+    corpora = (records.corpus(language),)
+    return Figure(corpora, plain, null, note, standardised, points=False)
 
 
-def level(records: Records, sweep: str, language: str, metric: str) -> list[Figure]:
-    """A sweep's score, against that of naming the commonest emotion always."""
-    found = answers_of(records.runs(sweep, language))
-    interval = speaker_bootstrap(
-        found["truth"], found["answers"], found["speaker"], CLASSES, metric, records.resamples
-    )
-    commonest = np.full_like(found["truth"], np.bincount(found["truth"]).argmax())
-    null = classification_metrics(found["truth"], commonest, CLASSES)[metric]
-    return [Figure(records.corpus(language), interval, null=null, note=f"by guessing {null:.2f}")]
-
-
-def best_gain(
-    records: Records, sweeps: Sequence[str], language: str, metric: str = "macro_f1"
-) -> list[Figure]:
+def best_gain(records: Records, sweeps: Sequence[str], language: str) -> Figure:
     """Gain on the baseline of the best of several sweeps; the level allows for choosing it."""
-    shown = []
     level_of_each = 1 - 0.05 / len(sweeps)  # Bonferroni
-    for sweep in sweeps:
-        first, second = pairs_of(records, sweep, language)
-        interval = paired_speaker_bootstrap(
-            first["truth"], first["answers"], second["answers"], first["speaker"], CLASSES,
-            metric, records.resamples, level_of_each,
-        )  # fmt: skip
-        after = np.mean([
-            classification_metrics(first["truth"], one, CLASSES)[metric] for one in first["answers"]
-        ])  # fmt: skip
-        shown.append(Figure(records.corpus(language), interval, note=f"{sweep}, at {after:.2f}"))
-    return [max(shown, key=lambda figure: figure.interval.estimate)]
+    shown = [replace(_gain(records, [language], sweep, level=level_of_each), note=f"{sweep}'s")
+             for sweep in sweeps]  # fmt: skip
+    return max(shown, key=lambda figure: figure.interval.estimate)
 
 
-def spread(records: Records, sweep: str, language: str, threshold: float) -> list[Figure]:
-    """Standard deviation of macro-F1 over five parts of the speakers, in many such partings."""
-    found = answers_of(records.runs(sweep, language))
-    speakers = np.unique(found["speaker"])
-    corpus = records.corpus(language)
-    if len(speakers) < 2 * PARTS:
-        nothing = Interval(math.nan, math.nan, math.nan, len(speakers))
-        return [Figure(corpus, nothing, note=f"{len(speakers)} speakers make no {PARTS} parts")]
-    counts = np.zeros((len(found["answers"]), len(speakers), len(CLASSES), len(CLASSES)))
-    who = np.searchsorted(speakers, found["speaker"])
-    for seed, answers in enumerate(found["answers"]):
-        np.add.at(counts[seed], (who, found["truth"], answers), 1)
-    random, drawn = np.random.default_rng(0), []
-    for _ in range(DRAWS):
-        parts = np.array_split(random.permutation(len(speakers)), PARTS)
-        scores = [metric_from_counts(counts[:, part].sum(axis=1), "macro_f1") for part in parts]
-        drawn.append(np.std(scores, axis=0, ddof=1).mean())
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    interval = Interval(
-        float(np.median(drawn)), float(low), float(high), len(speakers), len(counts)
-    )
-    return [Figure(corpus, interval, null=threshold, note=f"median and range of {DRAWS} partings")]
+def mean_gain(records: Records, sweep: str) -> Figure:
+    """Gain of a sweep on the baseline, mean over the languages whose speakers are known."""
+    return _gain(records, _untuned(records, sweep), sweep)
 
 
-def group_change(records: Records, language: str, group: str, sign: int) -> list[Figure]:
-    """How speaker-contrastive learning changes one gender's accuracy."""
-    first, second = pairs_of(records, "speaker_contrastive", language)
-    genders = records.genders(sorted(set(first["speaker"])))
-    inside = np.array([genders[speaker] == group for speaker in first["speaker"]])
-    if not inside.any():
-        nothing = Interval(math.nan, math.nan, math.nan, 0)
-        return [
-            Figure(records.corpus(language), nothing, sign, note=f"no {group} speaker is known")
+def contrast(records: Records, sweep: str, other: str, language: str) -> Figure:
+    """Macro-F1 of one sweep less that of another."""
+    return _gain(records, [language], sweep, other)
+
+
+def gain_over_others(records: Records, language: str) -> Figure:
+    """The better method's gain in one language, less the mean of the better gains elsewhere."""
+    others = [code for code in records.languages if code != language]
+    if language not in records.languages or not others:
+        raise Missing("there are no records of this language and of others with known speakers")
+    pair = []
+    for matching in ("none", STANDARDISED):
+        best = {}
+        for code in (language, *others):
+            gains = [records.change(sweep, code, matching=matching)
+                     for sweep in ("speaker_contrastive", "byol")]  # fmt: skip
+            best[code] = max(gains, key=lambda gain: float(gain.values.mean()))
+        pair.append((best[language] - _mean([best[code] for code in others])).interval())
+    corpora = tuple(records.corpus(code) for code in (language, *others))
+    return Figure(corpora, pair[0], standardised=pair[1])
+
+
+def spread_change(records: Records, sweep: str, other: str, language: str) -> Figure:
+    """Spread of macro-F1 over parts of the speakers: one sweep's less another's, same parts.
+
+    The range of a spread over many partings says how partings differ, not how sure one may be of
+    it: that is found by leaving speakers out, one at a time (jackknife).
+    """
+    pair = []
+    for matching in ("none", STANDARDISED):
+        sides = [
+            records.answers(*names, matching).confusions()
+            for names in ((sweep, language, other), (other, language, sweep))
         ]
-    interval = paired_speaker_bootstrap(
-        first["truth"][inside], first["answers"][:, inside], second["answers"][:, inside],
-        first["speaker"][inside], CLASSES, "accuracy", records.resamples,
+        pair.append(jackknife(sides, _spread_difference))
+    corpora = (records.corpus(language),)
+    spreads = [spread(side).mean() for side in sides]
+    note = f"{100 * spreads[1]:.1f} → {100 * spreads[0]:.1f}, standardised"
+    return Figure(corpora, pair[0], note=note, standardised=pair[1])
+
+
+def spread(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Standard deviation of macro-F1 over five parts of the speakers, mean over many partings.
+
+    Args:
+        counts: Shape (seeds, speakers, classes, classes).
+
+    Returns:
+        One value a seed.
+
+    Raises:
+        Missing: There are fewer than two speakers a part.
+    """
+    n_speakers = counts.shape[1]
+    if n_speakers < 2 * PARTS:
+        raise Missing(f"{n_speakers} speakers make no {PARTS} parts")
+    random, order = np.random.default_rng(0), np.arange(n_speakers)
+    drawn = []
+    for _ in range(PARTINGS):
+        random.shuffle(order)
+        parts = np.argsort(order) % PARTS
+        scores = [metric_from_counts(counts[:, parts == part].sum(axis=1), "macro_f1")
+                  for part in range(PARTS)]  # fmt: skip
+        drawn.append(np.std(scores, axis=0, ddof=1))
+    return np.asarray(np.mean(drawn, axis=0))
+
+
+def _spread_difference(sides: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+    return spread(sides[0]) - spread(sides[1])
+
+
+def group_change(records: Records, language: str, group: str) -> Figure:
+    """How speaker-contrastive learning changes one gender's accuracy."""
+    pair, ends, clips = [], [], 0
+    for matching in ("none", STANDARDISED):
+        sides = []
+        for names in (("speaker_contrastive", "baseline"), ("baseline", "speaker_contrastive")):
+            answers = records.answers(names[0], language, names[1], matching)
+            if group not in answers.groups:
+                raise Missing(f"no record tells of a {group} speaker")
+            inside = answers.where(answers.group == answers.groups.index(group))
+            sides.append(resample(inside, "accuracy", records.resamples))
+            clips = len(inside.truth)
+        pair.append((sides[0] - sides[1]).interval(limits=(-1, 1)))
+        ends.append([float(side.values.mean()) for side in sides])
+    note = f"{ends[0][1]:.2f} → {ends[0][0]:.2f}, {clips} clips"
+    return Figure((records.corpus(language),), pair[0], note=note, standardised=pair[1])
+
+
+def gap_contrast(records: Records, language: str, sweep: str, other: str) -> Figure:
+    """The mean gap within emotions, women less men, after one sweep less after another."""
+    pair, note = [], ""
+    for matching in ("none", STANDARDISED):
+        first = records.answers(sweep, language, other, matching)
+        second = records.answers(other, language, sweep, matching)
+        if not set(BETWEEN) <= set(first.groups):
+            raise Missing("one gender alone is known")
+        table = gap_change(first, second, BETWEEN, n_resamples=records.resamples)
+        row = table[table["gap"] == CONDITIONAL].to_dict("records")[0]
+        speakers = len(set(first.speaker.tolist()))
+        size = {"n_speakers": speakers, "n_seeds": first.n_seeds}
+        pair.append(Interval(row["change"], row["low"], row["high"], **size))
+        note = f"{int(row['classes'])} of {len(EMOTIONS)} emotions"
+    return Figure((records.corpus(language),), pair[0], note=note, standardised=pair[1])
+
+
+def confused(records: Records, pair: tuple[str, str]) -> Figure:
+    """How much more two emotions are taken for each other than the other pairs are; baseline."""
+    languages = records.languages
+    if not languages:
+        raise Missing("no record of the sweep baseline with known speakers")
+    statistic = _confusion_of(pair)
+    intervals = [
+        _mean([
+            resample(records.answers("baseline", code, matching=matching), statistic,
+                     records.resamples)
+            for code in languages
+        ]).interval()
+        for matching in ("none", STANDARDISED)
+    ]  # fmt: skip
+    corpora = tuple(records.corpus(code) for code in languages)
+    return Figure(corpora, intervals[0], standardised=intervals[1])
+
+
+def confused_change(records: Records, pair: tuple[str, str]) -> Figure:
+    """What speaker-contrastive learning changes in that."""
+    sweep = "speaker_contrastive"
+    return _gain(records, _untuned(records, sweep), sweep, statistic=_confusion_of(pair))
+
+
+def _confusion_of(pair: tuple[str, str]) -> Statistic:
+    wanted = tuple(EMOTIONS.index(emotion) for emotion in pair)
+    others = [both for both in combinations(range(len(EMOTIONS)), 2) if both != wanted]
+
+    def statistic(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        def share(first: int, second: int) -> NDArray[np.float64]:
+            # Of their clips that are answered with either: a guesser, too, takes half for the
+            # other, and one who always gives a third answer tells nothing.
+            taken = counts[..., first, second] + counts[..., second, first]
+            either = taken + counts[..., first, first] + counts[..., second, second]
+            return np.where(either > 0, taken / np.maximum(1, either), 0.5)
+
+        return share(*wanted) - np.mean([share(*both) for both in others], axis=0)
+
+    return statistic
+
+
+def identified_change(records: Records, language: str) -> Figure:
+    """How much better or worse speakers are told apart after the first stage."""
+    where, pairs = "unheard sentences", []
+    for run in records.runs("speaker_contrastive", language):
+        both = (run.metrics.get("identifiability") or {}).get(where) or {}
+        if both.get("before") and both.get("after"):
+            pairs.append((both["before"], both["after"]))
+    if not pairs:
+        raise Missing("no record tells how well speakers are told apart")
+    voices = tuple(profiles.get(records.profile).unlabelled[language])
+    if not all("by_speaker" in end for pair in pairs for end in pair):
+        change = mean_interval([after["accuracy"] - before["accuracy"] for before, after in pairs])
+        shown = ", ".join(f"{100 * value:+.1f}" for value in (change.low, change.high))
+        raise Missing(
+            f"its records name no speakers: {100 * change.estimate:+.1f} [{shown}] over seeds alone"
+        )
+    names = sorted(pairs[0][0]["by_speaker"])
+    table = np.array(
+        [[after["by_speaker"][name] - before["by_speaker"][name] for name in names]
+         for before, after in pairs]
     )  # fmt: skip
-    ends = [(one["answers"] == one["truth"])[:, inside].mean() for one in (second, first)]
-    note = f"{ends[0]:.2f} → {ends[1]:.2f}, {int(inside.sum())} clips"
-    return [Figure(records.corpus(language), interval, sign, note=note)]
+    random = np.random.default_rng(0)
+    weights = random.multinomial(len(names), np.full(len(names), 1 / len(names)), records.resamples)
+    draws = weights @ table.T / len(names)
+    return Figure(voices, Resampled(table.mean(axis=1), draws, len(names)).interval())
 
 
-def conditional_change(records: Records, language: str) -> list[Figure]:
-    """How it changes the mean gap within emotions, women less men."""
-    first, second = pairs_of(records, "speaker_contrastive", language)
-    genders = records.genders(sorted(set(first["speaker"])))
-    groups = np.array([genders[speaker] for speaker in first["speaker"]])
-    if not {"female", "male"} <= set(groups):
-        nothing = Interval(math.nan, math.nan, math.nan, 0)
-        return [Figure(records.corpus(language), nothing, -1, note="one gender alone is known")]
-    table = gap_change(
-        first["truth"], first["answers"], second["answers"], groups, first["speaker"], CLASSES,
-        ("female", "male"), n_resamples=records.resamples,
-    )  # fmt: skip
-    row = table[table["gap"] == CONDITIONAL].to_dict("records")[0]
-    used = int(row["classes"])
-    note = f"{used} of {len(CLASSES)} emotions"
-    if used:
-        note = f"{row['before']:+.2f} → {row['after']:+.2f}, {note}"
-    size = {"n_speakers": len(genders), "n_seeds": len(first["answers"])}
-    interval = Interval(row["change"], row["low"], row["high"], **size)
-    return [Figure(records.corpus(language), interval, -1, note=note)]
+def probe_change(records: Records) -> Figure:
+    """Macro-F1 of a probe within the target, on embeddings after stage one less before."""
+    for record in records.chapters:
+        if record.stem == "04-speakers" and "within Urdu" in record.metrics.get("probe", {}):
+            interval = Interval(**record.metrics["probe"]["within Urdu"])
+            corpora = (records.corpus("ur"),)
+            return Figure(corpora, interval, note="one seed", protocol="within the corpus")
+    raise Missing("no record of chapter 04")
 
 
-def share_male(records: Records, language: str) -> list[Figure]:
+def share_male(records: Records, language: str) -> Figure:
     """Share of a corpus's clips that are men's: a count."""
-    found = answers_of(records.runs("baseline", language)[:1])
-    genders = records.genders(sorted(set(found["speaker"])))
-    share = float(np.mean([genders[speaker] == "male" for speaker in found["speaker"]]))
-    interval = Interval(share, share, share, len(genders))
-    note = f"{len(found['truth'])} clips, a count"
-    return [Figure(records.corpus(language), interval, null=0.5, note=note, exact=True)]
+    answers = records.answers("baseline", language)
+    if "male" not in answers.groups:
+        raise Missing("no record tells the genders of the speakers")
+    share = float((answers.group == answers.groups.index("male")).mean())
+    interval = Interval(share, share, share, len(set(answers.speaker.tolist())))
+    return Figure((records.corpus(language),), interval, 0.5, f"{len(answers.truth)} clips",
+                  points=False)  # fmt: skip
 
 
-def identified_change(records: Records, sweep: str, language: str) -> list[Figure]:
-    """How much better or worse speakers are told apart after the first stage, over seeds."""
-    where = "unheard sentences"
-    found = [
-        one[where]["after"]["accuracy"] - one[where]["before"]["accuracy"]
-        for one in (run.metrics.get("identifiability", {}) for run in records.runs(sweep, language))
-        if (one.get(where) or {}).get("before") and one[where].get("after")
-    ]
-    if not found:
-        raise Missing(f"no record of {sweep} tells how well speakers are told apart")
-    voices = " + ".join(profiles.get(records.profile).unlabelled[language])
-    return [Figure(voices, mean_interval(found), -1, note="over seeds")]
+def budget_gain(
+    records: Records,
+    view: str,
+    budgets: Sequence[int],
+    arms: tuple[str, str] = ("pairwise", "scratch"),
+) -> Figure:
+    """What pre-training brings in UAR, mean over budgets, and over corpora."""
+    return _over_corpora(records, lambda runs: _arm_gain(runs, view, budgets, arms, records))
 
 
-def budget_gain(records: Records, view: str, budgets: Sequence[int]) -> list[Figure]:
-    """Gain of pre-training in UAR where labels are few; one figure a corpus."""
+def view_over_others(records: Records, view: str, budgets: Sequence[int]) -> Figure:
+    """That gain for one view less the mean of the other views'."""
+
+    def of(runs: Sequence[RunRecord]) -> Resampled:
+        views = [name for name in runs[0].config["views"] if name != view]
+        gains = {name: _arm_gain(runs, name, budgets, ("pairwise", "scratch"), records)
+                 for name in (view, *views)}  # fmt: skip
+        return gains[view] - _mean([gains[name] for name in views])
+
+    return _over_corpora(records, of)
+
+
+def gain_shrinks(records: Records, view: str, few: Sequence[int], many: Sequence[int]) -> Figure:
+    """That gain with few labels less that with many."""
+    arms = ("pairwise", "scratch")
+    return _over_corpora(
+        records,
+        lambda runs: (
+            _arm_gain(runs, view, few, arms, records) - _arm_gain(runs, view, many, arms, records)
+        ),
+    )
+
+
+def own_speech(records: Records, view: str, budgets: Sequence[int]) -> Figure:
+    """UAR after pre-training on the target less that after pre-training on another corpus."""
+    elsewhere = records.sweeps.get("pairwise-other", ())
+    if not elsewhere:
+        raise Missing("no record of the sweep pairwise-other")
+
+    def of(runs: Sequence[RunRecord]) -> Resampled:
+        corpus, seeds = runs[0].config["corpus"], {run.seed for run in elsewhere}
+        sides = [
+            _mean([_budget_score(part, view, budget, "pairwise", records) for budget in budgets])
+            for part in (
+                [run for run in runs if run.seed in seeds],
+                [run for run in elsewhere if run.config["corpus"] == corpus],
+            )
+        ]
+        return sides[0] - sides[1]
+
+    return _over_corpora(records, of)
+
+
+def pwcca_change(records: Records) -> Figure:
+    """PWCCA of pairs of views, pre-trained less drawn weights."""
+    for record in records.chapters:
+        rows = record.metrics.get("pwcca") if record.stem == "07-pairwise" else None
+        if rows:
+            shown = "; ".join(
+                f"{row['index']} {row['drawn']:.2f} → {row['pre-trained']:.2f}" for row in rows
+            )
+            raise Missing(f"one seed, no interval: {shown}")
+    raise Missing("no record of chapter 07")
+
+
+def budget_answers(runs: Sequence[RunRecord], view: str, budget: int, arm: str) -> Answers | None:
+    """What an arm answered on one corpus at one budget, the folds of each seed put together.
+
+    Args:
+        runs: Records of a sweep over label budgets, of one corpus.
+        view: Name of a view.
+        budget: Labels a class; 0 for all.
+        arm: Name of an arm.
+
+    Returns:
+        The answers, a row a seed; None where no seed has all of its folds, or where a fold has too
+        few clips of a class.
+    """
+    rows, speaker, truth = [], np.empty(0, dtype=object), np.empty(0, dtype=int)
+    for seed in sorted({run.seed for run in runs}):
+        folds = [run for run in runs if run.seed == seed]
+        given = [_predicted(run, view, budget, arm) for run in folds]
+        if len(folds) < folds[0].config["folds"] or None in given:
+            continue
+        who = np.concatenate([run.metrics["speakers"] for run in folds])
+        order = np.argsort(who, kind="stable")  # the same clips in the same order for all seeds
+        speaker = who[order]
+        truth = np.concatenate([_digits(run.metrics["truth"]) for run in folds])[order]
+        rows.append(np.concatenate([_digits(text or "") for text in given])[order])
+    if not rows:
+        return None
+    names = np.array(EMOTIONS)
+    return Answers.of(names[truth], names[np.stack(rows)], speaker, EMOTIONS)
+
+
+def _gain(
+    records: Records,
+    languages: Sequence[str],
+    sweep: str,
+    other: str = "baseline",
+    level: float = 0.95,
+    statistic: str | Statistic = "macro_f1",
+) -> Figure:
+    """One sweep less another, mean over languages."""
+    if not languages:
+        raise Missing(f"no record of the sweep {sweep}")
+    intervals = []
+    for matching in ("none", STANDARDISED):
+        changes = [records.change(sweep, code, statistic, other, matching) for code in languages]
+        intervals.append(_mean(changes).interval(level, limits=(-1, 1)))
+    corpora = tuple(records.corpus(code) for code in languages)
+    return Figure(corpora, intervals[0], standardised=intervals[1])
+
+
+def _untuned(records: Records, sweep: str) -> list[str]:
+    """Languages on whose speakers a method's settings were not chosen."""
+    tuned = TUNED_ON.get(sweep, ())
+    return [code for code in records.languages if records.corpus(code) not in tuned]
+
+
+def _mean(parts: Sequence[Resampled]) -> Resampled:
+    """Mean of figures of the same seeds."""
+    seeds = min(len(part.values) for part in parts)
+    total = _first(parts[0], seeds)
+    for part in parts[1:]:
+        total = total + _first(part, seeds)
+    return total * (1 / len(parts))
+
+
+def _first(part: Resampled, seeds: int) -> Resampled:
+    return Resampled(part.values[:seeds], part.draws[:, :seeds], part.n_speakers)
+
+
+def _over_corpora(records: Records, of: Callable[[Sequence[RunRecord]], Resampled]) -> Figure:
+    """A figure of the sweep over label budgets, mean over its corpora."""
     runs = records.sweeps.get("pairwise", ())
     if not runs:
         raise Missing("no record of the sweep pairwise")
-    shown = []
-    for corpus in dict.fromkeys(run.config["corpus"] for run in runs):
-        rows: dict[str, list[np.ndarray]] = {"pairwise": [], "scratch": []}
-        own = [run for run in runs if run.config["corpus"] == corpus]
-        speaker = truth = np.empty(0)
-        for seed in sorted({run.seed for run in own}):
-            folds = [run for run in own if run.seed == seed]
-            if len(folds) < folds[0].config["folds"]:
-                continue  # all speakers have to be there, once each
-            who = np.concatenate([run.metrics["speakers"] for run in folds])
-            order = np.argsort(who, kind="stable")  # the same clips in the same order for all seeds
-            speaker = who[order]
-            truth = np.concatenate([digits(run.metrics["truth"]) for run in folds])[order]
-            for budget in budgets:
-                found = {arm: [_predicted(run, view, budget, arm) for run in folds] for arm in rows}
-                if any(one is None for ones in found.values() for one in ones):
-                    continue  # a fold has too few clips of a class
-                for arm, ones in found.items():
-                    rows[arm].append(np.concatenate([digits(one or "") for one in ones])[order])
-        if not rows["pairwise"]:
-            continue
-        interval = paired_speaker_bootstrap(
-            truth, np.stack(rows["pairwise"]), np.stack(rows["scratch"]), speaker, CLASSES, "uar",
-            records.resamples,
-        )  # fmt: skip
-        note = f"{len(rows['pairwise'])} seeds × budgets"
-        shown.append(Figure(corpus, interval, note=note))
-    if not shown:
-        raise Missing(f"no corpus has all folds of a seed for the view {view}")
-    return shown
+    corpora = tuple(dict.fromkeys(run.config["corpus"] for run in runs))
+    parts = {name: of([run for run in runs if run.config["corpus"] == name]) for name in corpora}
+    note = ", ".join(f"{name} {100 * part.values.mean():+.1f}" for name, part in parts.items())
+    note = note.replace("-", "−")
+    return Figure(corpora, _mean(list(parts.values())).interval(limits=(-2, 2)), note=note,
+                  protocol="within the corpus, by speaker")  # fmt: skip
 
 
-def digits(text: str) -> np.ndarray:
+def _arm_gain(
+    runs: Sequence[RunRecord],
+    view: str,
+    budgets: Sequence[int],
+    arms: tuple[str, str],
+    records: Records,
+) -> Resampled:
+    """One arm less another, budgets averaged within a seed."""
+    first, second = (
+        _mean([_budget_score(runs, view, budget, arm, records) for budget in budgets])
+        for arm in arms
+    )
+    return first - second
+
+
+def _budget_score(
+    runs: Sequence[RunRecord], view: str, budget: int, arm: str, records: Records
+) -> Resampled:
+    """UAR of an arm at one budget."""
+    answers = budget_answers(runs, view, budget, arm)
+    if answers is None:
+        raise Missing(f"no seed has all folds for the view {view} at {budget} labels, arm {arm}")
+    return resample(answers, "uar", records.resamples)
+
+
+def _digits(text: str) -> NDArray[np.int64]:
     """A string of digits as numbers."""
     return np.array([int(digit) for digit in text])
 
@@ -293,19 +580,19 @@ def _predicted(run: RunRecord, view: str, budget: int, arm: str) -> str | None:
     """A run's answers for a view, budget and arm; None where there are none."""
     for row in run.metrics["results"]:
         if (row["view"], row["budget"], row["arm"]) == (view, budget, arm):
-            found: str | None = row["predicted"]
-            return found
+            predicted: str | None = row["predicted"]
+            return predicted
     return None
 
 
-Measure = Callable[..., list[Figure]]
-
+Measure = Callable[..., Figure]
 
 MEASURES: Mapping[str, Measure] = {
     measure.__name__: measure
     for measure in (
-        level, best_gain, spread, group_change, conditional_change, share_male, identified_change,
-        budget_gain,
+        level, best_gain, mean_gain, contrast, gain_over_others, spread_change, group_change,
+        gap_contrast, confused, confused_change, identified_change, probe_change, share_male,
+        budget_gain, view_over_others, gain_shrinks, own_speech, pwcca_change,
     )
 }  # fmt: skip
 """All measures, by the names that claims call them."""

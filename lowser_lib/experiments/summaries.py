@@ -17,8 +17,9 @@ import pandas as pd
 from lowser_lib import skews
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval, mean_interval, paired_speaker_bootstrap
-from lowser_lib.evaluation.significance import marked, paired_permutation_test
+from lowser_lib.evaluation.significance import exchange_test, marked
 from lowser_lib.experiments import budgets, lexical
+from lowser_lib.experiments.ledger_figures import budget_answers
 from lowser_lib.experiments.records import MATCHING, RunRecord, load_records, predictions
 from lowser_lib.manifest import EMOTIONS
 
@@ -251,7 +252,8 @@ def curves(
 ) -> pd.DataFrame:
     """Mean UAR of all arms over folds and seeds, the difference of two of them, and its mark.
 
-    Pairs are folds × seeds; p-values are those of all comparisons of one corpus, Holm-corrected.
+    The folds of a seed are put together, and the two arms' answers exchanged speaker by speaker,
+    all seeds at once; p-values are Holm-corrected for all comparisons, of every corpus.
 
     Args:
         runs: records of one sweep.
@@ -260,7 +262,7 @@ def curves(
 
     Returns:
         Indexed by corpus, view and budget: a column an arm, ``difference``, ``p``, ``p_holm``,
-        ``mark`` and ``n_pairs``.
+        ``mark`` and ``n_pairs``, the speakers.
 
     Raises:
         RunError: there is no result, or none of an arm.
@@ -273,19 +275,19 @@ def curves(
         known = ", ".join(dict.fromkeys(results["arm"]))
         raise RunError(f"there is no result of an arm {missing[0]!r}; there are {known}")
     wide = results.pivot_table(index=[*KEYS, "seed", "fold"], columns="arm", values="uar").dropna()
-    parts = []
-    for _, part in wide.groupby("corpus", sort=False):
-        groups = {name: group for name, group in part.groupby(KEYS, sort=False) if len(group) > 1}
-        tests = {
-            name: paired_permutation_test(group[arm].to_numpy(), group[against].to_numpy())
-            for name, group in groups.items()
-        }
-        parts.append(marked(tests))
-    tested = pd.concat(parts)
+    tests = {}
+    columns = [wide.index.get_level_values(key) for key in KEYS]
+    for corpus, view, budget in dict.fromkeys(zip(*columns, strict=True)):
+        part = [run for run in runs if run.config["corpus"] == corpus]
+        first, second = (budget_answers(part, view, budget, name) for name in (arm, against))
+        if first is not None and second is not None:
+            tests[corpus, view, budget] = exchange_test(first, second)
+    tested = marked(tests).drop(columns="difference")
     arms = [name for name in budgets.ARMS if name in wide]
     means = wide.groupby(KEYS, sort=False)[arms].mean()
+    means = means.assign(difference=means[arm] - means[against])
     if tested.empty:
-        return means.assign(difference=means[arm] - means[against])
+        return means
     tested.index = tested.index.set_names(KEYS)
     return means.join(tested, how="left")
 
@@ -300,8 +302,8 @@ def budget_text(runs: Sequence[RunRecord], arm: str = "pairwise", against: str =
     table["budget"] = table["budget"].map(lambda budget: str(budget) if budget else "all")
     shown = table.to_string(index=False, float_format=lambda value: f"{value:.3f}")
     return (
-        f"UAR, means over folds and seeds; difference: {arm} - {against}; p corrected within a "
-        f"corpus (Holm)\n{shown}"
+        f"UAR, means over folds and seeds; difference: {arm} - {against}; p by exchange of "
+        f"speakers, corrected for all (Holm)\n{shown}"
     )
 
 

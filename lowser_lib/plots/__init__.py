@@ -10,7 +10,7 @@ The look itself (colours, sizes) is in :mod:`lowser_lib.plots.style`.
 from __future__ import annotations
 
 from lowser_lib.plots.contrastive import differences, pair_roles, strips, unit_circle
-from lowser_lib.plots.corpora import class_counts, durations, fold_balance, skew_heatmap
+from lowser_lib.plots.corpora import durations, fold_balance, skew_heatmap
 from lowser_lib.plots.distance import over_distance
 from lowser_lib.plots.fairness import group_curves
 from lowser_lib.plots.pairwise import budget_curves, sign_flips, similarity_matrix
@@ -30,7 +30,6 @@ __all__ = [
     "LANGUAGE_COLOURS",
     "bars",
     "budget_curves",
-    "class_counts",
     "clip_grid",
     "confusion_matrix",
     "differences",

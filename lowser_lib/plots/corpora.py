@@ -24,24 +24,6 @@ _UNLABELLED = "none"
 
 
 @styled
-def class_counts(manifest: pd.DataFrame, ax: Axes | None = None) -> Figure:
-    """Draw how many utterances of each emotion each corpus has.
-
-    Args:
-        manifest: A manifest.
-        ax: Axes to draw into; by default a new figure.
-    """
-    emotion = manifest["emotion"].astype(object).where(manifest["emotion"].notna(), _UNLABELLED)
-    table = pd.crosstab(manifest["corpus"], emotion)
-    order = [name for name in (*EMOTION_COLOURS, _UNLABELLED) if name in table.columns]
-    table = table[order]
-    figure, ax = one_panel(ax, 7, 0.9 + 0.36 * len(table))
-    stack(ax, table, {**EMOTION_COLOURS, _UNLABELLED: ABSENT})
-    ax.set_xlabel("utterances")
-    return figure
-
-
-@styled
 def skew_heatmap(table: pd.DataFrame, title: str = "", ax: Axes | None = None) -> Figure:
     """Draw a table of counts; empty cells stand out.
 

@@ -104,3 +104,11 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_input_is_refused(vectors: Any, speakers: Any, groups: Any, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         speaker_identifiability(vectors, speakers, groups)
+
+
+def test_each_speaker_has_a_share_and_the_whole_is_their_mean_by_clips() -> None:
+    random = np.random.default_rng(4)
+    speakers = np.array([f"s{number % 5}" for number in range(40)])
+    result = speaker_identifiability(random.normal(size=(40, 3)), speakers)
+    assert sorted(result.by_speaker) == sorted(set(speakers))
+    assert np.mean(list(result.by_speaker.values())) == pytest.approx(result.accuracy)

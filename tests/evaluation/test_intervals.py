@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from scipy import stats
 from lowser_lib.errors import EvaluationError
 from lowser_lib.evaluation import (
     METRICS,
+    Answers,
     Interval,
     classification_metrics,
     mean_interval,
     paired_speaker_bootstrap,
     speaker_bootstrap,
 )
+from lowser_lib.evaluation.intervals import jackknife
+from lowser_lib.evaluation.metrics import metric_from_counts
 
 LABELS = (0, 1, 2, 3)
 
@@ -60,7 +64,10 @@ def test_equal_to_resampling_the_clips_themselves(metric: str) -> None:
     assert interval.estimate == pytest.approx(
         classification_metrics(truth, predictions[0], LABELS)[metric]
     )
-    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+    # Six speakers: stretched by the missing variance, and by Student's quantile.
+    stretch = np.sqrt(6 / 5) * stats.t.ppf(0.975, 5) / stats.norm.ppf(0.975)
+    bounds = interval.estimate + stretch * (np.quantile(draws, [0.025, 0.975]) - interval.estimate)
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.clip(bounds, 0, 1)))
 
 
 def test_covers_the_truth_where_resampling_clips_does_not() -> None:
@@ -165,6 +172,53 @@ def test_paired_takes_different_numbers_of_seeds() -> None:
     assert interval.low <= interval.estimate <= interval.high
 
 
+def test_seed_j_is_compared_with_seed_j() -> None:
+    truth, _, speakers = made_up(10, seed=0)
+    hit = np.arange(len(truth)) % 10  # as many clips of every speaker
+    first = np.stack([np.where(hit < share, truth, (truth + 1) % 4) for share in (2, 5, 8)])
+    second = np.stack([np.where(hit < share - 1, truth, (truth + 1) % 4) for share in (2, 5, 8)])
+    pair = paired_speaker_bootstrap(truth, first, second, speakers, LABELS, "accuracy")
+    # Seeds differ by 60 points, but every seed of the first is better than its partner by ten.
+    assert (pair.low, pair.high) == pytest.approx((0.1, 0.1))
+    turned = paired_speaker_bootstrap(truth, first, second[::-1], speakers, LABELS, "accuracy")
+    assert turned.estimate == pytest.approx(0.1) and turned.low < -0.3
+
+
+@pytest.mark.parametrize("speakers", [10, 24, 29])
+def test_intervals_cover_other_speakers_and_seeds(speakers: int) -> None:
+    """A difference of two methods that are equally good, on the same speakers and seeds."""
+    random, covered, trials = np.random.default_rng(0), 0, 150
+    who = np.repeat(np.arange(speakers), 16)
+    truth = np.tile(LABELS, speakers * 4)
+    for _ in range(trials):
+        skill, likes = random.normal(0, 0.6, speakers), random.normal(0, 0.4, speakers)
+        sides: list[list[NDArray[np.int64]]] = [[], []]
+        for _ in range(3):
+            luck = random.normal(0, 0.15)
+            for side, own in ((0, likes[who]), (1, 0.0)):
+                level = skill[who] + luck + own + random.normal(0, 0.1)
+                right = random.random(len(truth)) < 1 / (1 + np.exp(-level))
+                sides[side].append(np.where(right, truth, (truth + 1) % 4))
+        pair = paired_speaker_bootstrap(
+            truth, sides[0], sides[1], who, LABELS, "uar", 200, generator=random
+        )
+        covered += pair.low <= 0 <= pair.high
+    assert 0.92 <= covered / trials <= 0.99
+
+
+def test_leaving_speakers_out_gives_the_variance_of_a_mean() -> None:
+    truth, predictions, speakers = made_up(12, seed=3)
+    counts = Answers.of(truth, predictions, speakers, LABELS).confusions()
+
+    def accuracy(sides: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+        return metric_from_counts(sides[0].sum(axis=1), "accuracy")
+
+    interval = jackknife([counts], accuracy)
+    score = [np.mean((predictions[0] == truth)[speakers == who]) for who in range(12)]
+    low, high = stats.ttest_1samp(score, 0).confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+
+
 def test_mean_interval_equals_scipy() -> None:
     scores = [0.41, 0.47, 0.39, 0.50]
     interval = mean_interval(scores, level=0.9)
@@ -190,16 +244,16 @@ def test_mean_interval_refuses_what_is_not_a_score(scores: list[float]) -> None:
 
 @pytest.mark.parametrize("speakers", [["a"], ["a", None], [["a", "b"]]])
 def test_every_clip_needs_a_speaker(speakers: list[Any]) -> None:
-    with pytest.raises(EvaluationError, match="speakers must name one"):
+    with pytest.raises(EvaluationError, match="speakers must have one"):
         speaker_bootstrap([0, 1], [0, 1], speakers, LABELS)
 
 
 def test_bad_predictions() -> None:
     with pytest.raises(EvaluationError, match="y_pred holds 9"):
         speaker_bootstrap([0, 1], [[0, 1], [0, 9]], ["a", "b"], LABELS)
-    with pytest.raises(EvaluationError, match="no seed"):
+    with pytest.raises(EvaluationError, match="nothing to score"):
         speaker_bootstrap([0, 1], np.empty((0, 2), dtype=int), ["a", "b"], LABELS)
-    with pytest.raises(EvaluationError, match=r"\(2,\) and \(3,\)"):
+    with pytest.raises(EvaluationError, match=r"one answer for each of 2 .* \(1, 3\)"):
         speaker_bootstrap([0, 1], [0, 1, 1], ["a", "b"], LABELS)
 
 

@@ -12,7 +12,8 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 
 from lowser_lib.errors import EvaluationError
 from lowser_lib.evaluation import METRICS, classification_metrics, confusion
-from lowser_lib.evaluation.metrics import encode_labels, metric_from_counts
+from lowser_lib.evaluation.answers import encode_labels
+from lowser_lib.evaluation.metrics import chance, metric_from_counts
 
 LABELS = ("angry", "happy", "neutral", "sad")
 labelled = st.lists(
@@ -133,3 +134,18 @@ def test_unknown_metric() -> None:
 def test_encode_labels_keeps_the_shape() -> None:
     codes = encode_labels([["sad", "angry"], ["happy", "sad"]], LABELS, "y_pred")
     np.testing.assert_array_equal(codes, [[3, 0], [1, 3]])
+
+
+def test_guessing_is_a_quarter_and_not_naming_one_class_always() -> None:
+    even, random = np.repeat(LABELS, 50), np.random.default_rng(1)
+    assert chance(even, LABELS, "uar") == chance(even, LABELS, "accuracy") == 0.25
+    guesses = [random.choice(LABELS, len(even)) for _ in range(300)]
+    scores = [classification_metrics(even, guess, LABELS)["macro_f1"] for guess in guesses]
+    assert chance(even, LABELS) == pytest.approx(np.mean(scores), abs=0.005)
+    assert 0.23 < chance(even, LABELS) < 0.26
+    constant = classification_metrics(even, np.full(len(even), "sad"), LABELS)["macro_f1"]
+    assert constant == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="metric must be one of"):
+        chance(even, LABELS, "f1")
+    with pytest.raises(EvaluationError, match="nothing to guess"):
+        chance([], LABELS)

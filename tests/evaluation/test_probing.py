@@ -15,7 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.probing import control_labels, probe, probe_answers, probe_folds
+from lowser_lib.evaluation.probing import (
+    PENALTY,
+    control_labels,
+    probe,
+    probe_answers,
+    probe_folds,
+)
 from lowser_lib.methods.yardsticks import majority
 
 SPEAKERS = np.repeat([f"s{number}" for number in range(6)], 8)
@@ -138,3 +144,16 @@ def test_wrong_arguments() -> None:
         probe(clips(), MOODS, SPEAKERS, n_folds=1)
     with pytest.raises(ValueError, match="controls must not be negative, but is -1"):
         probe(clips(), MOODS, SPEAKERS, controls=-1)
+
+
+def test_mean_and_deviation_are_those_of_the_training_clips() -> None:
+    # A clip held out lies far away: standardised with it, the mood of all others is flattened.
+    features = np.random.default_rng(0).normal(size=(48, 6))
+    features[:, 0] = np.where(MOODS == "angry", 1, -1)
+    features[0, 0] = 1e6
+    folds = (SPEAKERS == "s0").astype(int)
+    answers = probe_answers(features, MOODS, folds)
+    assert (answers[1:8] == MOODS[1:8]).all()
+    together, inside = StandardScaler().fit_transform(features), folds == 0
+    leaking = LogisticRegression(C=PENALTY, max_iter=1000).fit(together[inside], MOODS[inside])
+    assert (leaking.predict(together[1:8]) != MOODS[1:8]).any()  # so that it would show

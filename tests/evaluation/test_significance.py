@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from lowser_lib.errors import EvaluationError
+from lowser_lib.evaluation import Answers, classification_metrics
+from lowser_lib.evaluation.metrics import metric_from_counts
 from lowser_lib.evaluation.significance import (
     PairedTest,
+    exchange_test,
     holm,
     mark,
     marked,
     paired_permutation_test,
+    smallest_p,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -74,6 +78,85 @@ def test_pairs_of_a_group_change_sign_together() -> None:
     shuffled = RANDOM.permutation(15)
     again = paired_permutation_test(first[shuffled], second[shuffled], folds[shuffled])
     assert again.p == pytest.approx(found.p)
+
+
+def test_differences_that_are_rounding_alone_are_none() -> None:
+    second = np.linspace(0, 1, 5)
+    nothing = paired_permutation_test(second + np.array([1e-16, -1e-16, 2e-16, 0, 1e-16]), second)
+    assert nothing.p == 1
+
+
+def made_up(
+    random: np.random.Generator, speakers: int, seeds: int, better: float = 0.0
+) -> tuple[Answers, Answers]:
+    """Two methods on the same speakers; each speaker is easier for one of them, in all seeds."""
+    who = np.repeat(np.arange(speakers), 12)
+    truth = np.tile([0, 1, 2, 3], speakers * 3)
+    skill, likes = random.normal(0, 0.5, speakers), random.normal(0, 0.8, speakers)
+    sides = []
+    for own in (better + likes[who] / 2, -likes[who] / 2):
+        rows = []
+        for _ in range(seeds):
+            right = random.random(len(truth)) < 1 / (1 + np.exp(-(skill[who] + own)))
+            rows.append(np.where(right, truth, (truth + 1) % 4))
+        sides.append(Answers.of(truth, np.stack(rows), who, range(4)))
+    return sides[0], sides[1]
+
+
+def test_an_exchange_by_speaker_equals_all_exchanges_by_hand() -> None:
+    first, second = made_up(RANDOM, 6, seeds=2, better=0.5)
+    test = exchange_test(first, second, "macro_f1")
+    assert test.exact and test.n_pairs == 6
+
+    def difference(exchanged: np.ndarray) -> float:
+        scores = []
+        for one, other in ((first, second), (second, first)):
+            inside = np.isin(one.speaker.astype(int), np.flatnonzero(exchanged))
+            mixed = np.where(inside, other.predicted, one.predicted)
+            scores.append(np.mean([
+                classification_metrics(one.truth, row, range(4))["macro_f1"] for row in mixed
+            ]))  # fmt: skip
+        return float(scores[0] - scores[1])
+
+    every = [difference(np.array(chosen)) for chosen in product([0, 1], repeat=6)]
+    assert test.difference == pytest.approx(every[0])
+    assert test.p == pytest.approx(np.mean(np.abs(every) >= abs(every[0]) - 1e-12))
+
+
+def test_an_exchange_by_speaker_keeps_its_level_where_one_of_runs_does_not() -> None:
+    random, by_speaker, by_run, trials = np.random.default_rng(0), 0, 0, 400
+    for _ in range(trials):
+        first, second = made_up(random, 10, seeds=10)
+        by_speaker += exchange_test(first, second, n_resamples=1024).p <= 0.05
+        scores = [
+            metric_from_counts(side.confusions().sum(axis=1), "uar") for side in (first, second)
+        ]
+        by_run += paired_permutation_test(scores[0], scores[1], n_resamples=1024).p <= 0.05
+    assert by_speaker / trials <= 0.07
+    assert by_run / trials > 0.2
+
+
+def test_an_exchange_finds_what_is_there_and_a_method_beside_itself_is_nothing() -> None:
+    first, second = made_up(np.random.default_rng(1), 12, seeds=3, better=1.0)
+    assert exchange_test(first, second).p < 0.01
+    itself = exchange_test(first, first)
+    assert (itself.difference, itself.p) == (0, 1)
+    alone = Answers.of([0, 1], [0, 1], ["a", "a"], range(4))
+    with pytest.raises(EvaluationError, match="1 speaker"):
+        exchange_test(alone, alone)
+    with pytest.raises(EvaluationError, match="the two sides differ in"):
+        exchange_test(first, second.where(second.truth < 3))
+
+
+def test_the_smallest_p_is_known_before_testing() -> None:
+    assert smallest_p(5) == 2 / 32 and smallest_p(6, tests=6) == pytest.approx(12 / 64)
+    assert smallest_p(29) == 1 / 10_000 and smallest_p(2, tests=4) == 1
+    clear = paired_permutation_test([1.0] * 7, [0.0] * 7)
+    assert clear.p == pytest.approx(smallest_p(7))
+    many = paired_permutation_test([1.0] * 40, [0.0] * 40, n_resamples=99)
+    assert many.p == pytest.approx(smallest_p(40, n_resamples=99)) == pytest.approx(1 / 100)
+    with pytest.raises(ValueError, match="n_pairs and tests"):
+        smallest_p(0)
 
 
 def test_holm_of_a_worked_example() -> None:

@@ -117,7 +117,7 @@ def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
 
     curves = summaries.curves(runs)
     assert set(curves.index.get_level_values("budget")) == {0, 1}
-    assert curves["n_pairs"].eq(FAST.folds).all()
+    assert curves["n_pairs"].eq(SPEAKERS).all()
     np.testing.assert_allclose(
         curves["difference"], curves["pairwise"] - curves["scratch"], atol=1e-9
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lowser_lib.corpora.base import EMOTIONS
-from lowser_lib.evaluation import Interval
+from lowser_lib.evaluation import Answers, Interval
 from lowser_lib.evaluation.metrics import classification_metrics
 from lowser_lib.experiments import gender_gaps
 from lowser_lib.experiments.gender_gaps import Outcome, answers_by_gender
@@ -53,7 +53,7 @@ def women(chance: float) -> Callable[[str], float]:
     return lambda gender: chance if gender == "female" else 0.9
 
 
-def read(results: Path, name: str) -> gender_gaps.AnswersByGender:
+def read(results: Path, name: str) -> Answers:
     found = answers_by_gender(results, "fast", name)
     assert found is not None
     return found
@@ -62,9 +62,10 @@ def read(results: Path, name: str) -> gender_gaps.AnswersByGender:
 def test_answers_come_with_emotions_and_genders_by_name(tmp_path: Path) -> None:
     genders = write(tmp_path, "plain", women(0.5))
     found = read(tmp_path, "plain")
-    assert found["y_pred"].shape == (2, SPEAKERS * len(TRUTH))
-    assert set(found["y_true"]) == set(EMOTIONS) and found["labels"] == EMOTIONS
-    assert [genders[speaker] for speaker in found["speakers"]] == found["groups"].tolist()
+    assert found.predicted.shape == (2, SPEAKERS * len(TRUTH))
+    assert set(found.truth) == {0, 1, 2, 3} and found.labels == EMOTIONS
+    groups = [found.groups[number] for number in found.group]
+    assert [genders[speaker] for speaker in found.speaker] == groups
 
 
 def test_genders_may_come_from_elsewhere_and_nothing_is_made_up(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_genders_may_come_from_elsewhere_and_nothing_is_made_up(tmp_path: Path) 
     assert answers_by_gender(tmp_path, "fast", "older") is None
     assert answers_by_gender(tmp_path, "fast", "older", genders={"s00": "male"}) is None
     found = answers_by_gender(tmp_path, "fast", "older", genders=genders)
-    assert found is not None and set(found["groups"]) == {"female", "male"}
+    assert found is not None and found.groups == ("female", "male")
     assert answers_by_gender(tmp_path, "fast", "older", "de", genders) is None
     assert answers_by_gender(tmp_path, "fast", "never-run", genders=genders) is None
 
@@ -87,10 +88,9 @@ def test_curves_are_uar_by_gender_and_their_difference(tmp_path: Path) -> None:
         (share, gender) for share in shares for gender in ("female", "male")
     ]
     for share, one in answers.items():
-        inside = one["groups"] == "female"
+        female = one.where(one.group == one.groups.index("female"))
         uar = np.mean([
-            classification_metrics(one["y_true"][inside], said[inside], EMOTIONS)["uar"]
-            for said in one["y_pred"]
+            classification_metrics(female.truth, row, range(4))["uar"] for row in female.predicted
         ])  # fmt: skip
         own = {row["group"]: row["estimate"] for row in scores if row["share"] == share}
         assert math.isclose(own["female"], uar)

@@ -13,6 +13,7 @@ import pytest
 import typed_numbers
 
 from lowser_lib.course import refresh
+from lowser_lib.experiments import findings
 from lowser_lib.experiments.chapters import find_chapters, read_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,12 @@ def test_every_notebook_is_a_chapter() -> None:
     if not NOTEBOOKS:
         pytest.skip("no notebooks yet")
     assert [chapter.path for chapter in find_chapters(FOLDER)] == NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_all_findings_of_a_chapter_hold(path: Path) -> None:
+    failing = [known.sentence for known in findings.collect(read_notebook(path)) if not known.holds]
+    assert failing == [], "its prose says what its records do not show: mend the prose"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

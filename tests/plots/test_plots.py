@@ -77,7 +77,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "clip_grid": lambda: plots.clip_grid(
         {name: (np.sin(np.arange(6400) / 20), mel(40)) for name in (*EMOTIONS, "mixed")}, "a clip"
     ),
-    "class_counts": lambda: plots.class_counts(manifest()),
     "skew_heatmap": lambda: plots.skew_heatmap(skew(), "URDU"),
     "durations": lambda: plots.durations(manifest()),
     "fold_balance": lambda: plots.fold_balance([(manifest(), manifest().dropna())] * 3),
@@ -193,14 +192,6 @@ def test_interval_plot_draws_what_is_known() -> None:
     assert marker.get_markerfacecolor() == "white"
     assert "not estimable" in figure.get_supxlabel()
     assert "not estimable" not in plots.interval_plot(RESULTS[:2]).get_supxlabel()
-
-
-def test_class_counts_are_the_lengths_of_the_bars() -> None:
-    (ax,) = plots.class_counts(manifest()).axes
-    widths = {
-        str(bars.get_label()): [patch.get_width() for patch in bars] for bars in ax.containers
-    }
-    assert widths == {**{name: [4, 4] for name in EMOTIONS}, "none": [4, 0]}
 
 
 def test_fold_balance_counts_speakers() -> None:

@@ -7,17 +7,16 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
 from lowser_lib.errors import EvaluationError
+from lowser_lib.evaluation.answers import Answers
 from lowser_lib.evaluation.groups import (
     Least,
     by_group,
     cells,
     length_bins,
     recalls,
-    standardised_accuracy,
 )
 from lowser_lib.evaluation.intervals import speaker_bootstrap
 
@@ -41,12 +40,13 @@ def clips() -> pd.DataFrame:
     return table
 
 
-def columns(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series, list[str]]:
-    return table["truth"], table["answer"], table["group"], table["speaker"], LABELS
+def of(table: pd.DataFrame, given: object = None, group: str = "group") -> Answers:
+    given = table["answer"] if given is None else given
+    return Answers.of(table["truth"], given, table["speaker"], LABELS, table[group])  # type: ignore[arg-type]
 
 
 def test_metrics_of_each_group_are_scikit_learns(clips: pd.DataFrame) -> None:
-    found = by_group(*columns(clips), n_resamples=10).set_index(["group", "metric"])["estimate"]
+    found = by_group(of(clips), n_resamples=10).set_index(["group", "metric"])["estimate"]
     for group, part in clips.groupby("group"):
         truth, answer = part["truth"], part["answer"]
         assert found[group, "accuracy"] == pytest.approx(accuracy_score(truth, answer))
@@ -58,22 +58,21 @@ def test_metrics_of_each_group_are_scikit_learns(clips: pd.DataFrame) -> None:
 def test_recalls_are_scikit_learns_and_intervals_draw_a_groups_speakers(
     clips: pd.DataFrame,
 ) -> None:
-    found = recalls(*columns(clips), n_resamples=200).set_index(["group", "emotion"])
+    found = recalls(of(clips), n_resamples=200).set_index(["group", "emotion"])
     for group, part in clips.groupby("group"):
         each = recall_score(part["truth"], part["answer"], labels=LABELS, average=None)
         assert found["estimate"].xs(group).to_numpy() == pytest.approx(each)
     de = clips[clips["group"] == "de"]
     whole = speaker_bootstrap(de["truth"], de["answer"], de["speaker"], LABELS, "accuracy", 200)
-    own = by_group(*columns(clips), metrics=["accuracy"], n_resamples=200).iloc[0]
+    own = by_group(of(clips), metrics=["accuracy"], n_resamples=200).iloc[0]
     assert (own["low"], own["high"]) == (whole.low, whole.high)
     assert own["speakers"] == 20 and own["clips"] == 160
 
 
 def test_several_seeds_are_averaged(clips: pd.DataFrame) -> None:
-    truth, answer, group, speaker, labels = columns(clips)
-    both = np.stack([answer, truth])  # the second training is always right
-    one = by_group(truth, answer, group, speaker, labels, n_resamples=10)["estimate"]
-    two = by_group(truth, both, group, speaker, labels, n_resamples=10)["estimate"]
+    both = np.stack([clips["answer"], clips["truth"]])  # the second training is always right
+    one = by_group(of(clips), n_resamples=10)["estimate"]
+    two = by_group(of(clips, both), n_resamples=10)["estimate"]
     assert two.to_numpy() == pytest.approx((one.to_numpy() + 1) / 2)
 
 
@@ -82,7 +81,8 @@ def test_the_skew_table_keeps_what_is_empty_or_small() -> None:
     group = ["female"] * 14 + ["male"] * 6
     speaker = [f"f{number % 3}" for number in range(6)] + ["f0"] * 8
     speaker += [f"m{number % 3}" for number in range(6)]
-    table = cells(truth, group, speaker, LABELS).set_index(["group", "emotion"])
+    answers = Answers.of(truth, None, speaker, LABELS, group)
+    table = cells(answers).set_index(["group", "emotion"])
     assert len(table) == 8
     assert table["clips"].groupby("group").sum().tolist() == [14, 6]
     assert table["share"].groupby("group").sum().tolist() == pytest.approx([1, 1])
@@ -91,70 +91,25 @@ def test_the_skew_table_keeps_what_is_empty_or_small() -> None:
     assert table.loc[("female", "angry"), "reason"] == "2 of the 5 clips that it takes"
     assert table.loc[("male", "sad"), "reason"] == "no clip"
 
-    found = recalls(truth, truth, group, speaker, LABELS, n_resamples=5)
+    found = recalls(answers, n_resamples=5)
     found = found.set_index(["group", "emotion"])
     assert found["reason"].equals(table["reason"])
     assert (found["estimate"].isna() == (found["reason"] != "")).all()
-    scores = by_group(truth, truth, group, speaker, LABELS, n_resamples=5)
+    scores = by_group(answers, n_resamples=5)
     scores = scores.set_index(["group", "metric"])
     assert scores.loc[("male", "accuracy"), "estimate"] == 1
     assert math.isnan(scores["estimate"]["male", "uar"])
     assert scores.loc[("male", "uar"), "reason"] == "angry: no clip"
-    lenient = by_group(truth, truth, group, speaker, LABELS, least=Least(1, 1), n_resamples=5)
+    lenient = by_group(answers, least=Least(1, 1), n_resamples=5)
     assert (lenient["reason"] == "").sum() == 2  # accuracies; some cells stay empty
 
 
 def test_each_speaker_may_be_a_group(clips: pd.DataFrame) -> None:
-    truth, answer, _, speaker, labels = columns(clips)
-    found = by_group(
-        truth, answer, speaker, speaker, labels, metrics=["uar"], least=Least(2, 1), n_resamples=5
-    )
+    answers, speaker = of(clips, group="speaker"), clips["speaker"]
+    found = by_group(answers, metrics=["uar"], least=Least(2, 1), n_resamples=5)
     assert found["group"].tolist() == sorted(set(speaker))
     assert found["estimate"].notna().all()
     assert found["low"].isna().all()  # one speaker gives no bounds
-
-
-# --- one mix for all ---------------------------------------------------------------------------
-
-
-def test_standardised_accuracy_by_hand() -> None:
-    # Happy is told right half the time by both, sad always; women are happy, men are sad.
-    truth = ["happy"] * 18 + ["sad"] * 6 + ["happy"] * 6 + ["sad"] * 18
-    answer = ["sad", "happy"] * 9 + ["sad"] * 6 + ["sad", "happy"] * 3 + ["sad"] * 18
-    group = ["female"] * 24 + ["male"] * 24
-    speaker = [f"{name}{number % 3}" for number, name in enumerate(group)]
-    found = standardised_accuracy(truth, answer, group, speaker, ["happy", "sad"])
-    assert found["accuracy"].tolist() == [15 / 24, 21 / 24]
-    assert found["standardised"].tolist() == [0.75, 0.75]
-    mostly_sad = {"happy": 1.0, "sad": 3.0}
-    found = standardised_accuracy(truth, answer, group, speaker, ["happy", "sad"], mix=mostly_sad)
-    assert found["standardised"].tolist() == [0.875, 0.875]
-    # What one group does not say is left out for all.
-    found = standardised_accuracy(truth, answer, group, speaker, LABELS)
-    assert found["classes"].tolist() == [["happy", "sad"]] * 2
-    assert "female, angry: no clip" in found["reason"][0]
-    with pytest.raises(ValueError, match="mix must weigh"):
-        standardised_accuracy(truth, answer, group, speaker, ["happy", "sad"], mix={"sad": 1.0})
-
-
-def test_nothing_in_common_leaves_nothing_to_standardise() -> None:
-    truth = ["happy"] * 6 + ["sad"] * 6
-    group = ["female"] * 6 + ["male"] * 6
-    found = standardised_accuracy(truth, truth, group, list("aabbccddeeff"), ["happy", "sad"])
-    assert found["standardised"].isna().all()
-    assert found["classes"].tolist() == [[], []]
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 10**6))
-def test_with_equal_mixes_standardising_changes_nothing(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    truth = np.tile(np.repeat(LABELS, 6), 2)
-    group = np.repeat(["a", "b"], 24)
-    speaker = [f"{name}{number % 3}" for number, name in enumerate(group)]
-    answer = random.choice(LABELS, (2, len(truth)))
-    found = standardised_accuracy(truth, answer, group, speaker, LABELS)
-    assert found["standardised"].to_numpy() == pytest.approx(found["accuracy"].to_numpy())
 
 
 # --- groups, and what is refused ----------------------------------------------------------------
@@ -171,16 +126,16 @@ def test_lengths_make_groups_that_sort() -> None:
 
 
 def test_what_cannot_be_scored_is_refused(clips: pd.DataFrame) -> None:
-    truth, answer, group, speaker, labels = columns(clips)
+    truth, answer, speaker = clips["truth"], clips["answer"], clips["speaker"]
     with pytest.raises(EvaluationError, match=r"groups must have one entry .* 1 missing"):
-        by_group(truth, answer, group.where(group.index != 3), speaker, labels)
+        Answers.of(truth, answer, speaker, LABELS, clips["group"].where(clips.index != 3))
     with pytest.raises(EvaluationError, match="speakers must have one entry"):
-        by_group(truth, answer, group, speaker[:3], labels)
+        Answers.of(truth, answer, speaker[:3], LABELS)
     with pytest.raises(EvaluationError, match="one answer for each"):
-        by_group(truth, answer[:3], group, speaker, labels)
+        Answers.of(truth, answer[:3], speaker, LABELS)
     with pytest.raises(EvaluationError, match="nothing to score"):
-        cells([], [], [], labels)
+        Answers.of([], [], [], LABELS)
     with pytest.raises(ValueError, match="metrics must be some of"):
-        by_group(truth, answer, group, speaker, labels, metrics=["f1"])
+        by_group(of(clips), metrics=["f1"])
     with pytest.raises(ValueError, match="clips must be at least 1"):
         Least(clips=0)
