@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.corpora import EMOTIONS
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Answers, Interval, chance, mean_interval
 from lowser_lib.evaluation.checklist import BETWEEN
