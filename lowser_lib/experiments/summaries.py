@@ -16,8 +16,8 @@ import pandas as pd
 
 from lowser_lib import skews
 from lowser_lib.errors import RunError
-from lowser_lib.evaluation import Interval, mean_interval, paired_speaker_bootstrap
-from lowser_lib.evaluation.significance import exchange_test, marked
+from lowser_lib.evaluation import Interval, exchange_test, mean_interval, paired_speaker_bootstrap
+from lowser_lib.evaluation.significance import marked
 from lowser_lib.experiments import budgets, lexical
 from lowser_lib.experiments.ledger_figures import budget_answers
 from lowser_lib.experiments.records import MATCHING, RunRecord, load_records, predictions
