@@ -13,11 +13,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lowser_lib.evaluation.answers import Answers
+from lowser_lib.evaluation import Answers, exchange_test
 from lowser_lib.evaluation.gaps import gaps
 from lowser_lib.evaluation.groups import Least
 from lowser_lib.evaluation.intervals import jackknife, paired, resample
-from lowser_lib.evaluation.significance import exchange_test
 from lowser_lib.experiments.ledger_figures import spread
 
 TRIALS, CLASSES = 1000, 4
