@@ -246,7 +246,7 @@ class WhisperEncoder(nn.Module):
         Raises:
             ValueError: there are not that many.
         """
-        depth = len(self.encoder.blocks)
+        depth = self.n_layers
         if layers is None:
             return self
         if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= depth:
@@ -257,6 +257,11 @@ class WhisperEncoder(nn.Module):
             self.encoder.blocks = self.encoder.blocks[:layers]
             self.description += f"; the first {layers} of {depth} layers"
         return self
+
+    @property
+    def n_layers(self) -> int:
+        """Number L of transformer blocks."""
+        return len(self.encoder.blocks)
 
     def tensor_hash(self) -> str:
         """What this encoder is known by in records: see :func:`lowser_lib.files.tensor_hash`."""

@@ -4,6 +4,7 @@ Each view turns a float32 waveform (16 kHz, mono) into an array that a model rea
 
 * :mod:`lowser_lib.views.mel` -- the log-mel spectrogram that a Whisper encoder reads.
 * :mod:`lowser_lib.views.wav2vec2` -- the layers of a model that has listened to speech.
+* :mod:`lowser_lib.views.whisper` -- the layers of a Whisper encoder.
 * :mod:`lowser_lib.views.egemaps` -- 88 summary features of the voice, by openSMILE.
 * :mod:`lowser_lib.views.cache` -- what a view has seen, kept on disk.
 """

@@ -25,6 +25,8 @@ class View(Protocol):
         settings: Everything that changes what :meth:`extract` returns, as values that JSON can
             hold. When the view's own code comes to give other numbers, a changed entry
             ``version`` keeps old results in the cache from being taken for new ones.
+
+    A view with an attribute ``in_process`` that is true is never sent to other processes.
     """
 
     @property
@@ -47,3 +49,14 @@ class View(Protocol):
         Raises:
             AudioError: The clip is too short for this view.
         """
+
+
+def check_layer(layer: int | str, n_layers: int) -> None:
+    """Refuse a choice of layer that a model of speech does not have.
+
+    Raises:
+        ValueError: ``layer`` is neither 0 to ``n_layers``, nor ``"output"``, nor ``"mix"``.
+    """
+    whole = isinstance(layer, int) and not isinstance(layer, bool)
+    if layer not in ("output", "mix") and not (whole and 0 <= int(layer) <= n_layers):
+        raise ValueError(f"layer must be 0 to {n_layers}, 'output' or 'mix', not {layer!r}")

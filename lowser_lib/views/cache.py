@@ -223,7 +223,7 @@ def _fill(folder: Path, view: View, missing: dict[str, Path], jobs: int, progres
 
 def _extract(view: View, clips: list[Path], jobs: int, progress: bool) -> Iterator[NDArray[Any]]:
     """Extract files in order, in this process or in several."""
-    if len(clips) < _FEW_CLIPS:
+    if len(clips) < _FEW_CLIPS or getattr(view, "in_process", False):
         jobs = 1
     with warnings.catch_warnings():
         # A process that has grown, as when a view loads torch, is replaced by a new one: nothing is

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torchaudio.pipelines import Wav2Vec2Bundle
 
 from lowser_lib.views import wav2vec2_sources
-from lowser_lib.views.wav2vec2_models import Wav2Vec2, check_layer, wav2vec2_features
+from lowser_lib.views.base import check_layer
+from lowser_lib.views.wav2vec2_models import Wav2Vec2, wav2vec2_features
 from lowser_lib.views.wav2vec2_sources import Source, known_names
 
 __all__ = ["Wav2Vec2", "Wav2Vec2View", "known_names", "wav2vec2_features"]

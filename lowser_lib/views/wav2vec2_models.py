@@ -25,6 +25,7 @@ from torchaudio.pipelines import Wav2Vec2Bundle
 
 from lowser_lib.errors import AudioError
 from lowser_lib.views import wav2vec2_sources
+from lowser_lib.views.base import check_layer
 from lowser_lib.views.wav2vec2_sources import SAMPLE_RATE, Source
 
 #: What can be done to a waveform before the first convolution.
@@ -227,14 +228,3 @@ def _clips(model: Wav2Vec2, waveforms: Tensor, lengths: Tensor | None) -> list[T
     if not all(bool(torch.isfinite(clip).all()) for clip in clips):
         raise AudioError("the waveform holds NaN or infinity: check the file that it is from")
     return clips
-
-
-def check_layer(layer: int | str, n_layers: int) -> None:
-    """Refuse a choice of layer that a model does not have.
-
-    Raises:
-        ValueError: ``layer`` is neither 0 to ``n_layers``, nor ``"output"``, nor ``"mix"``.
-    """
-    whole = isinstance(layer, int) and not isinstance(layer, bool)
-    if layer not in ("output", "mix") and not (whole and 0 <= int(layer) <= n_layers):
-        raise ValueError(f"layer must be 0 to {n_layers}, 'output' or 'mix', not {layer!r}")

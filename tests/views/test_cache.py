@@ -118,6 +118,15 @@ def test_content_and_settings_are_the_key(
     assert other.calls == 5
 
 
+@pytest.mark.parametrize("constant", ["DECODING", "FORMAT", "SAMPLE_RATE"])
+def test_how_files_are_decoded_and_written_is_part_of_the_key(
+    constant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = view_folder(FirstSamples(), tmp_path)
+    monkeypatch.setattr(cache, constant, getattr(cache, constant) + 1)
+    assert view_folder(FirstSamples(), tmp_path) != before
+
+
 def test_rows_with_the_same_sound_share_an_entry_but_no_memory(
     manifest: pd.DataFrame, roots: list[Path], tmp_path: Path
 ) -> None:
