@@ -8,7 +8,7 @@ encoder is trained as a frozen probe, and fine-tuned after its head has learned 
 with both learning at once. Only training clips are learned from, and the epoch is chosen on the
 validation speakers. The classifier is then tested on the held-out speakers and on every target
 corpus: as recorded, and with means and deviations of the target matched to the source's, of the
-spectrograms' bands (:mod:`lowser_lib.views.normalisation`), of the embeddings
+spectrograms' bands (:mod:`lowser_lib.views.standardisation`), of the embeddings
 (:func:`lowser_lib.training.match_embeddings`), or of both; no label is used. Yardsticks on the
 same clips: majority, and an SVM on eGeMAPS, each corpus standardised by itself or not. One record,
 ``results/PROFILE/03-nano.json``.

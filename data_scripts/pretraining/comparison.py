@@ -34,7 +34,7 @@ from lowser_lib.training import (
 from lowser_lib.views import MelView
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.egemaps import EgemapsView
-from lowser_lib.views.normalisation import BandStatistics, match_bands
+from lowser_lib.views.standardisation import BandStatistics, match_bands
 
 HELD_OUT = "held-out speakers"
 

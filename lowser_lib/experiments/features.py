@@ -17,7 +17,7 @@ from lowser_lib.manifest import emotion_codes
 from lowser_lib.sampling.multiview import MultiViewDataset
 from lowser_lib.views.base import View
 from lowser_lib.views.cache import extract_all
-from lowser_lib.views.normalisation import PRIOR_CLIPS, standardise_speakers
+from lowser_lib.views.standardisation import PRIOR_CLIPS, standardise_speakers
 
 #: Whose means and deviations features are brought to 0 and 1 by.
 Normalise = Literal["corpus", "speaker"]
@@ -33,8 +33,8 @@ class SpeechConfig:
 
     Attributes:
         normalise: ``"speaker"`` takes each voice out
-            (:func:`~lowser_lib.views.normalisation.standardise_speakers`), ``"corpus"`` the corpus
-            alone.
+            (:func:`~lowser_lib.views.standardisation.standardise_speakers`), ``"corpus"`` the
+            corpus alone.
         pretrained_on: ``"target"``, ``"other"`` or ``"both"``.
         frames: how many frames of a spectrogram are averaged to one, at least 1.
     """

@@ -12,10 +12,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from lowser_lib.errors import EvaluationError, TrainingError
+from lowser_lib.views.standardisation import Standardiser, finite_matrix
 
 Standardise = Literal["train", "corpus"]
 
@@ -94,7 +94,7 @@ class EgemapsSVM:
             EvaluationError: As :meth:`predict`.
             ValueError: ``corpora`` is needed and not given.
         """
-        matrix = _matrix(features)
+        matrix = finite_matrix(features)
         answers = np.asarray(labels)
         if answers.shape != matrix.shape[:1] or pd.isna(answers).any():
             raise TrainingError(
@@ -107,9 +107,9 @@ class EgemapsSVM:
                 f"{np.unique(answers).tolist()!r}"
             )
         groups = self._groups(len(matrix), corpora)
-        self._scalers = {name: _scaler(matrix[groups == name], name) for name in np.unique(groups)}
+        self._standardiser = Standardiser("corpus").fit(matrix, groups)
         self._machine = SVC(C=self.C, kernel="rbf", gamma="scale", class_weight="balanced")
-        self._machine.fit(self._standardised(matrix, groups), answers)
+        self._machine.fit(self._standardiser(matrix, groups), answers)
         return self
 
     def predict(self, features: ArrayLike, corpora: ArrayLike | None = None) -> NDArray[Any]:
@@ -130,14 +130,14 @@ class EgemapsSVM:
         """
         if not hasattr(self, "_machine"):
             raise TrainingError("predict needs a trained machine: call fit first")
-        matrix = _matrix(features)
+        matrix = finite_matrix(features)
         if matrix.shape[1] != self._machine.n_features_in_:
             raise EvaluationError(
                 f"features have {matrix.shape[1]} columns, but the machine was trained on "
                 f"{self._machine.n_features_in_}: extract them with the same view"
             )
         return np.asarray(
-            self._machine.predict(self._standardised(matrix, self._groups(len(matrix), corpora)))
+            self._machine.predict(self._standardiser(matrix, self._groups(len(matrix), corpora)))
         )
 
     def _groups(self, n: int, corpora: ArrayLike | None) -> NDArray[Any]:
@@ -146,42 +146,4 @@ class EgemapsSVM:
             return np.full(n, "training", dtype=object)
         if corpora is None:
             raise ValueError("corpora must be given for standardise='corpus', but is None")
-        groups = np.asarray(corpora, dtype=object)
-        if groups.shape != (n,) or pd.isna(groups).any():
-            raise EvaluationError(
-                f"corpora must name one corpus for each of {n} clips, but has shape "
-                f"{groups.shape}, {int(pd.isna(groups).sum())} missing"
-            )
-        return groups
-
-    def _standardised(
-        self, matrix: NDArray[np.float64], groups: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        """Standardise each group by what was measured in training, or else by itself."""
-        result = np.empty_like(matrix)
-        for name in np.unique(groups):
-            rows = groups == name
-            scaler = self._scalers.get(name) or _scaler(matrix[rows], name)
-            result[rows] = scaler.transform(matrix[rows])
-        return result
-
-
-def _matrix(features: ArrayLike) -> NDArray[np.float64]:
-    """Make sure that features are a finite matrix with at least one row."""
-    matrix = np.asarray(features, dtype=np.float64)
-    if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
-        raise EvaluationError(
-            f"features must be a finite matrix (clips, features), not shape {matrix.shape} with "
-            f"{int((~np.isfinite(matrix)).sum())} values that are not finite"
-        )
-    return matrix
-
-
-def _scaler(matrix: NDArray[np.float64], name: str) -> StandardScaler:
-    """Measure mean and variance of one corpus."""
-    if len(matrix) < 2:
-        raise EvaluationError(
-            f"one clip of corpus {name!r} cannot be standardised by itself: hand over the whole "
-            "corpus at once, or use standardise='train'"
-        )
-    return StandardScaler().fit(matrix)
+        return np.asarray(corpora, dtype=object)

@@ -17,6 +17,7 @@ from lowser_lib.encoders.view_encoders import ViewEncoders
 from lowser_lib.errors import TrainingError
 from lowser_lib.sampling import Batch, Clips
 from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.views.standardisation import Statistics
 
 #: Judges predictions: ``metric(true, predicted)`` on class numbers ``(N,)``, larger is better.
 Metric = Callable[[np.ndarray, np.ndarray], float]
@@ -153,11 +154,10 @@ def match_embeddings(embeddings: Tensor, reference: Tensor) -> Tensor:
     ):
         shapes = " and ".join(str(tuple(points.shape)) for points in both)
         raise ValueError(f"embeddings and reference must be (N, D) and (M, D), not {shapes}")
-    means = [points.mean(dim=0) for points in both]
-    spread, wanted = (points.std(dim=0, correction=0) for points in both)
-    tiny = torch.finfo(spread.dtype).tiny
-    scale = torch.where(spread > 0, wanted / spread.clamp(min=tiny), 0.0)
-    return means[1] + (embeddings - means[0]) * scale
+    rows, known = (points.detach().cpu().double().numpy() for points in both)
+    own, wanted = Statistics.of(rows), Statistics.of(known)
+    matched = wanted.mean + own.scaled(rows - own.mean) * wanted.deviation
+    return torch.as_tensor(matched).to(embeddings.device, embeddings.dtype)
 
 
 def _map_clips(

@@ -23,7 +23,10 @@ class LayeredEncoder(Protocol):
     """What the view asks of an encoder; :class:`lowser_lib.encoders.WhisperEncoder` has it."""
 
     n_mels: int
-    n_layers: int
+
+    @property
+    def n_layers(self) -> int:
+        """Number L of transformer blocks."""
 
     def layer_states(self, mel: Tensor) -> Iterator[Tensor]:
         """States after each layer: input of the first block, each block, the last normalised."""

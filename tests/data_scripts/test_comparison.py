@@ -10,7 +10,7 @@ import pytest
 
 from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.experiments import profiles
-from lowser_lib.views.normalisation import BandStatistics, match_bands
+from lowser_lib.views.standardisation import BandStatistics, match_bands
 from pretraining import comparison
 from pretraining.comparison import HELD_OUT, Speech, Variant, neural, yardsticks
 

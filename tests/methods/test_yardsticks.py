@@ -124,7 +124,7 @@ def test_bad_arguments() -> None:
         EgemapsSVM().predict(features)
     with pytest.raises(ValueError, match="corpora must be given"):
         EgemapsSVM("corpus").fit(features, labels)
-    with pytest.raises(EvaluationError, match="one corpus for each of 80"):
+    with pytest.raises(EvaluationError, match="name one for each of 80"):
         EgemapsSVM("corpus").fit(features, labels, ["en"])
 
 

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from lowser_lib.errors import AudioError
-from lowser_lib.views.normalisation import FLOOR, BandStatistics, match_bands, standardise_speakers
+from lowser_lib.views.standardisation import (
+    FLOOR,
+    BandStatistics,
+    match_bands,
+    standardise_speakers,
+)
 
 
 def clips(seed: int, gain: float = 1.0, offset: float = 0.0) -> list[np.ndarray]:
