@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lowser_lib.errors import TrainingError
+from lowser_lib import manifest
+from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.errors import TrainingError, require
 from lowser_lib.sampling import UNLABELLED
 from lowser_lib.views.standardisation import (
     SHARE_LIMIT,
@@ -57,17 +60,10 @@ class FrozenConfig:
         Raises:
             ValueError: a value is out of range; the message names it.
         """
-        if not 0 < self.C < float("inf"):
-            raise ValueError(f"C must be above 0, not {self.C!r}")
-        if self.standardisation not in (*STEPS, "rule"):
-            known = ", ".join((*STEPS, "rule"))
-            raise ValueError(
-                f"standardisation must be one of {known}, not {self.standardisation!r}"
-            )
-        if not self.prior >= 0:
-            raise ValueError(f"prior must be at least 0, not {self.prior!r}")
-        if not 0 <= self.limit <= 1:
-            raise ValueError(f"limit must lie in [0, 1], not {self.limit!r}")
+        require("(0, inf)", C=self.C)
+        require((*STEPS, "rule"), standardisation=self.standardisation)
+        require("[0, inf]", prior=self.prior)
+        require("[0, 1]", limit=self.limit)
 
 
 @dataclass(frozen=True)
@@ -102,14 +98,30 @@ class Embedded:
             ValueError: numbers do not agree.
         """
         matrix = finite_matrix(features)
-        columns = [np.asarray(corpora, dtype=object), np.asarray(speakers, dtype=object)]
+        places, voices = np.asarray(corpora, dtype=object), np.asarray(speakers, dtype=object)
         known = None if labels is None else np.asarray(labels, dtype=np.int64)
-        for column in (*columns, *([] if known is None else [known])):
+        for column in (places, voices, places if known is None else known):
             if column.shape != matrix.shape[:1]:
                 raise ValueError(
                     f"{len(matrix)} clips need as many names and labels, not {column.shape}"
                 )
-        return cls(matrix, *columns, labels=known)
+        return cls(matrix, places, voices, known)
+
+    @classmethod
+    def of_manifest(
+        cls, features: ArrayLike, table: pd.DataFrame, classes: Sequence[str] = EMOTIONS
+    ) -> Embedded:
+        """The clips of a manifest, whose unknown speakers are told from known ones.
+
+        Args:
+            features: ``(N, D)`` in the manifest's order.
+            table: the manifest.
+            classes: labels in their order; a row with another one has no label.
+        """
+        numbers = {name: number for number, name in enumerate(classes)}
+        labels = table["emotion"].map(numbers).fillna(UNLABELLED).astype(int)
+        speakers = table["speaker"].mask(manifest.speaker_unknown(table), "")
+        return cls.of(features, table["corpus"].to_list(), speakers.to_list(), labels.to_numpy())
 
     def __len__(self) -> int:
         return len(self.features)

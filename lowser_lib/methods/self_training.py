@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lowser_lib.errors import TrainingError
+from lowser_lib.errors import TrainingError, require
 from lowser_lib.methods.frozen import Embedded, Frozen, FrozenConfig, Head, fit_head, train_frozen
 from lowser_lib.sampling import UNLABELLED
 
@@ -53,16 +53,10 @@ class SelfTrainingConfig:
         Raises:
             ValueError: a value is out of range; the message names it.
         """
-        if isinstance(self.rounds, bool) or not isinstance(self.rounds, int) or self.rounds < 0:
-            raise ValueError(f"rounds must be a whole number of at least 0, not {self.rounds!r}")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share must lie in (0, 1], not {self.share!r}")
-        for name in ("weight", "C"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)!r}")
-        for name in ("least_agreement", "most_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)!r}")
+        require("0..", rounds=self.rounds)
+        require("(0, 1]", share=self.share)
+        require("(0, inf)", weight=self.weight, C=self.C)
+        require("[0, 1]", least_agreement=self.least_agreement, most_share=self.most_share)
 
 
 class Round(NamedTuple):

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lowser_lib.errors import AudioError, EvaluationError
+from lowser_lib.errors import AudioError, EvaluationError, require
 
 #: Smallest deviation that is divided by: a band above a line's cut-off hardly moves.
 FLOOR = 1e-3
@@ -107,10 +107,8 @@ class Standardiser:
         Raises:
             ValueError: there is no such step, or ``prior`` is negative.
         """
-        if step not in STEPS:
-            raise ValueError(f"step must be one of {', '.join(STEPS)}, not {step!r}")
-        if not prior >= 0:
-            raise ValueError(f"prior must be at least 0, not {prior!r}")
+        require(STEPS, step=step)
+        require("[0, inf]", prior=prior)
         self.step, self.prior, self.corpora = step, prior, dict(corpora or {})
 
     def fit(self, features: ArrayLike, corpora: ArrayLike) -> Self:

@@ -1,16 +1,22 @@
-"""Level and channel taken back out of spectrograms."""
+"""Level, channel and voice taken back out of spectrograms and of vectors."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
+from sklearn.preprocessing import StandardScaler
 
-from lowser_lib.errors import AudioError
+from lowser_lib.errors import AudioError, EvaluationError
 from lowser_lib.views.standardisation import (
     FLOOR,
     BandStatistics,
+    Standardiser,
+    chosen_step,
     match_bands,
+    speaker_share,
     standardise_speakers,
 )
 
@@ -117,3 +123,125 @@ def test_speakers_are_refused_without_reference_or_with_other_numbers() -> None:
         standardise_speakers(list(rows), "a", [True, True])
     with pytest.raises(ValueError, match="prior must be at least 0, not -1"):
         standardise_speakers(list(rows), "ab", [True, True], prior=-1)
+
+
+# ------------------------------------------------------------------------- one vector a clip
+
+
+def points(n: int, seed: int = 0, width: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).normal(2.0, 3.0, (n, width))
+
+
+def test_corpus_step_equals_scikit_learn_by_corpus() -> None:
+    rows, names = points(30), np.array(["a"] * 12 + ["b"] * 18, dtype=object)
+    rows[names == "b"] *= 5
+    found = Standardiser("corpus").fit(rows, names)(rows, names)
+    for name in "ab":
+        expected = StandardScaler().fit_transform(rows[names == name])
+        np.testing.assert_allclose(found[names == name], expected, atol=1e-12)
+
+
+def test_speaker_step_is_the_formula() -> None:
+    rows, corpus = points(6), ["c"] * 6
+    voices = ["u", "u", "u", "u", "v", ""]
+    found = Standardiser("speaker", prior=10).fit(rows, corpus)(rows, corpus, voices)
+    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    of_u = 4 / 14 * rows[:4].mean(axis=0) + 10 / 14 * mean
+    of_v = 1 / 11 * rows[4] + 10 / 11 * mean
+    np.testing.assert_allclose(found[:4], (rows[:4] - of_u) / deviation)
+    np.testing.assert_allclose(found[4], (rows[4] - of_v) / deviation)
+    np.testing.assert_allclose(found[5], (rows[5] - mean) / deviation)  # unknown: the corpus's
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0.1, 10), st.floats(-5, 5), st.sampled_from(["corpus", "speaker"]))
+def test_a_channel_is_taken_out(gain: float, offset: float, step: str) -> None:
+    rows, names, voices = points(12), ["c"] * 12, list("aaabbbbccccc")
+    plain = Standardiser(step).fit(rows, names)(rows, names, voices)
+    other = gain * rows + offset
+    np.testing.assert_allclose(Standardiser(step).fit(other, names)(other, names, voices), plain)
+
+
+def test_prior_at_its_ends() -> None:
+    rows, names, voices = points(8), ["c"] * 8, list("aaaabbbb")
+    corpus = Standardiser("corpus").fit(rows, names)(rows, names)
+    endless = Standardiser("speaker", prior=float("inf")).fit(rows, names)(rows, names, voices)
+    np.testing.assert_allclose(endless, corpus)
+    whole = Standardiser("speaker", prior=0).fit(rows, names)(rows, names, voices)
+    np.testing.assert_allclose(whole[:4].mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_array_equal(Standardiser("none")(rows, names), rows)
+
+
+def test_a_measured_corpus_keeps_what_was_measured_and_no_corpus_gets_the_average() -> None:
+    rows = points(20)
+    fitted = Standardiser().fit(rows[:10], ["a"] * 10).fit(rows[10:], ["b"] * 10)
+    one = fitted(rows[:1], ["a"])
+    np.testing.assert_allclose(one[0], (rows[0] - rows[:10].mean(0)) / rows[:10].std(0))
+    mean = (rows[:10].mean(0) + rows[10:].mean(0)) / 2
+    deviation = np.sqrt((rows[:10].var(0) + rows[10:].var(0)) / 2)
+    np.testing.assert_allclose(fitted(rows[:1], [""])[0], (rows[0] - mean) / deviation)
+    with pytest.raises(EvaluationError, match="one clip of corpus 'new'"):
+        fitted(rows[:1], ["new"])
+    with pytest.raises(EvaluationError, match="call fit first"):
+        Standardiser()(rows[:1], [""])
+
+
+@pytest.mark.parametrize("value", [0.0, 3.7, 1e9, 0.1])
+def test_a_feature_that_does_not_vary_becomes_zero(value: float) -> None:
+    rows = np.full((7, 2), value)
+    np.testing.assert_array_equal(Standardiser().fit(rows, ["c"] * 7)(rows, ["c"] * 7), 0.0)
+
+
+def test_bad_steps_and_names() -> None:
+    rows = points(4)
+    with pytest.raises(ValueError, match="step must"):
+        Standardiser("clip")
+    with pytest.raises(ValueError, match="prior must"):
+        Standardiser("speaker", prior=-1)
+    with pytest.raises(ValueError, match="speakers must be given"):
+        Standardiser("speaker").fit(rows, ["c"] * 4)(rows, ["c"] * 4)
+    with pytest.raises(EvaluationError, match=r"name one for each of 4 clips.*\(3,\)"):
+        Standardiser().fit(rows, ["c"] * 3)
+    with pytest.raises(EvaluationError, match="1 missing"):
+        Standardiser().fit(rows, ["c", "c", "c", None])
+
+
+# ------------------------------------------------------------------------------- the rule
+
+
+def test_share_is_one_where_each_speaker_has_one_answer() -> None:
+    voices = [f"s{number}" for number in range(8) for _ in range(20)]
+    moods = [number % 4 for number in range(8) for _ in range(20)]
+    assert speaker_share(voices, moods) == pytest.approx(1.0)
+    assert chosen_step(speaker_share(voices, moods)) == "corpus"
+
+
+def test_share_is_zero_where_speakers_show_all_alike() -> None:
+    voices = [f"s{number}" for number in range(8) for _ in range(20)]
+    assert speaker_share(voices, [0, 1, 2, 3] * 40) <= 0.0
+    assert chosen_step(speaker_share(voices, [0, 1, 2, 3] * 40)) == "speaker"
+
+
+@pytest.mark.parametrize("clips", [2, 4, 20])
+def test_chance_is_taken_off(clips: int) -> None:
+    """Few clips a speaker look like one mood each; the mean over shuffles is zero all the same."""
+    random = np.random.default_rng(0)
+    voices = np.repeat([f"s{number}" for number in range(12)], clips)
+    shares = [
+        speaker_share(voices, random.permutation(np.arange(12 * clips) % 4)) for _ in range(99)
+    ]
+    assert np.mean(shares) == pytest.approx(0, abs=3 * np.std(shares) / 99**0.5)
+
+
+@pytest.mark.parametrize(
+    ("voices", "answers"),
+    [("aaaa", [0, 1, 2, 3]), ("abab", [1, 1, 1, 1]), (["", "", "a"], [0, 1, 2])],
+)
+def test_what_cannot_be_told_leaves_the_speaker_in(voices: Any, answers: list[int]) -> None:
+    share = speaker_share(list(voices), answers)
+    assert np.isnan(share)
+    assert chosen_step(share) == "corpus"
+
+
+def test_the_limit_is_the_rule() -> None:
+    assert [chosen_step(share, 0.2) for share in (-0.1, 0.2, 0.21)] == ["speaker"] * 2 + ["corpus"]
