@@ -15,8 +15,9 @@ def corpus(
     moods: int | None = None,
     turn: float = 0.0,
 ) -> Embedded:
-    """Made-up clips: a class, a voice and a channel shift them; ``moods``: classes a speaker;
-    ``turn``: how far its classes lie elsewhere.
+    """Made-up clips: a class, a voice and a channel shift them.
+
+    ``moods`` are the classes of a speaker; ``turn`` is how far the classes lie elsewhere.
     """
     random = np.random.default_rng(seed)
     directions = np.random.default_rng(99).normal(size=(4, 8))
