@@ -118,10 +118,9 @@ class Embedded:
             table: the manifest.
             classes: labels in their order; a row with another one has no label.
         """
-        numbers = {name: number for number, name in enumerate(classes)}
-        labels = table["emotion"].map(numbers).fillna(UNLABELLED).astype(int)
-        speakers = table["speaker"].mask(manifest.speaker_unknown(table), "")
-        return cls.of(features, table["corpus"].to_list(), speakers.to_list(), labels.to_numpy())
+        speakers = table["speaker"].mask(manifest.speaker_unknown(table), "").to_list()
+        labels = manifest.emotion_codes(table, classes)
+        return cls.of(features, table["corpus"].to_list(), speakers, labels)
 
     def __len__(self) -> int:
         return len(self.features)

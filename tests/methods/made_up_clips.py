@@ -32,7 +32,7 @@ def corpus(
 
 def together(*parts: Embedded) -> Embedded:
     columns = [(p.features, p.corpora, p.speakers, p.labels) for p in parts]
-    return Embedded.of(*(np.concatenate(column) for column in zip(*columns, strict=True)))  # type: ignore[arg-type]
+    return Embedded.of(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def accuracy(answers: np.ndarray, clips: Embedded) -> float:

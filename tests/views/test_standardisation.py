@@ -203,7 +203,7 @@ def test_bad_steps_and_names() -> None:
     with pytest.raises(EvaluationError, match=r"name one for each of 4 clips.*\(3,\)"):
         Standardiser().fit(rows, ["c"] * 3)
     with pytest.raises(EvaluationError, match="1 missing"):
-        Standardiser().fit(rows, ["c", "c", "c", None])
+        Standardiser().fit(rows, np.array(["c", "c", "c", None]))
 
 
 # ------------------------------------------------------------------------------- the rule
