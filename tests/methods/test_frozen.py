@@ -35,7 +35,7 @@ def test_head_answers_as_scikit_learn(classes: int) -> None:
 
 def test_a_class_without_a_clip_is_never_answered() -> None:
     clips = corpus("a", 0)
-    labels = np.where(np.asarray(clips.labels) == 2, UNLABELLED, clips.labels)
+    labels = np.where(np.asarray(clips.labels) == 2, UNLABELLED, np.asarray(clips.labels))
     found = fit_head(clips.features, labels, 0.1, 5).probabilities(clips.features)
     assert (found[:, [2, 4]] == 0).all()
     np.testing.assert_allclose(found.sum(axis=1), 1)
@@ -90,7 +90,7 @@ def test_cross_answers_have_not_learned_the_speaker() -> None:
     assert plain.shape == (len(clips), 4)
     # Other labels of one speaker change everybody's answers but that speaker's own fold's.
     its = clips.speakers == "a/0"
-    labels = np.where(its, 3 - np.asarray(clips.labels), clips.labels)
+    labels = np.where(its, 3 - np.asarray(clips.labels), np.asarray(clips.labels))
     other = cross_answers(
         Embedded.of(clips.features, clips.corpora, clips.speakers, labels), config
     )
