@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sweep(commands)
     _add_ledger(commands)
     _add_cache(commands)
+    _add_classifier(commands)
     return parser
 
 
@@ -196,6 +197,35 @@ def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     cache.add_argument("action", nargs="?", choices=("show", "clear"), default="show")
     cache.add_argument("view", nargs="?", metavar="VIEW", help="clear this view alone")
     cache.set_defaults(command=_cache)
+
+
+def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser("train", help="train a classifier on corpora, and save it")
+    train.add_argument("corpora", nargs="+", metavar="CORPUS", help="such as emodb table:mine")
+    train.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to save")
+    train.add_argument("--encoder", default="nano", metavar="E", help="nano (default), tiny.en, "
+                       "another name, a file or a folder")  # fmt: skip
+    train.add_argument("--layers", type=_positive, metavar="N", help="blocks of the encoder to "
+                       "keep; default: half of them, of a fine-tuned one all")  # fmt: skip
+    train.add_argument("--standardisation", choices=("none", "corpus", "speaker", "rule"),
+                       default="rule",
+                       help="default: rule, which chooses without labels")  # fmt: skip
+    train.add_argument("--fine-tune", action="store_true", help="train the encoder's layers, too")
+    train.add_argument("--epochs", type=_positive, metavar="N", help="of fine-tuning; default: 10")
+    train.add_argument("--seed", type=_seed, metavar="N", help="of fine-tuning; default: 0")
+    train.set_defaults(command=_train)
+    predict = commands.add_parser("predict", help="what a saved classifier answers for recordings")
+    predict.add_argument("model", type=Path, metavar="MODEL", help="folder of `lowser train`")
+    predict.add_argument("files", nargs="+", metavar="FILE", help="recordings, of any length")
+    forms = predict.add_mutually_exclusive_group()
+    forms.add_argument("--csv", action="store_true", help="print CSV instead of a table")
+    forms.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    heard = predict.add_mutually_exclusive_group()
+    heard.add_argument("--one-speaker", action="store_true", help="all files are of one voice, "
+                       "which is taken out where the model does so")  # fmt: skip
+    heard.add_argument("--adapt", action="store_true", help="standardise the files as a corpus of "
+                       "its own: for many files of a new place or language")  # fmt: skip
+    predict.set_defaults(command=_predict)
 
 
 def _change(text: str) -> tuple[str, object]:
@@ -397,6 +427,18 @@ def _lexical(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
     if len(options.corpora or ()) > 1:
         raise LowserError("lowser sweep lexical trains on one corpus: name one with --corpora")
     return LexicalSweep(corpus=options.corpora[0] if options.corpora else None, **shared)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from lowser_lib.course import classifier_commands
+
+    return classifier_commands.run_train(options)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from lowser_lib.course import classifier_commands
+
+    return classifier_commands.run_predict(options)
 
 
 def _ledger(options: argparse.Namespace) -> int:

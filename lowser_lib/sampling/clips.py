@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lowser_lib.manifest import UNLABELLED, emotion_codes
+from lowser_lib.manifest import EMOTIONS, emotion_codes
 from lowser_lib.sampling.epochs import Resumable
 from lowser_lib.views import MelView, pad_mels
 from lowser_lib.views.cache import extract_all
@@ -188,6 +188,7 @@ def mel_clips(
     n_mels: int = 80,
     cache: Path | None = None,
     jobs: int = 1,
+    classes: Sequence[str] = EMOTIONS,
 ) -> ClipDataset:
     """Spectrograms of a manifest's clips, labelled with their emotions.
 
@@ -197,14 +198,15 @@ def mel_clips(
         n_mels: Mel bands, as the encoder hears them (``encoder.n_mels``).
         cache: Folder that keeps spectrograms for the next time; None keeps none.
         jobs: Workers that read files.
+        classes: Names of the classes, by default the course's four.
 
     Returns:
-        The clips in the manifest's order. Labels are places in the manifest's ``EMOTIONS``, and
-        :data:`~lowser_lib.sampling.UNLABELLED` where a row has no emotion.
+        The clips in the manifest's order. Labels are places in ``classes``, and
+        :data:`~lowser_lib.sampling.UNLABELLED` where a row has none of them.
 
     Raises:
         AudioError: A file is missing or cannot be used.
     """
     folders = [roots] if isinstance(roots, Path) else list(roots)
     mels = extract_all(MelView(n_mels), manifest, folders, cache, jobs)
-    return ClipDataset(mels, emotion_codes(manifest))
+    return ClipDataset(mels, emotion_codes(manifest, classes))
