@@ -71,10 +71,16 @@ def run_train(options: argparse.Namespace) -> int:
         )  # fmt: skip
         notes["training"]["recipe"] = "frozen layers under a regularised head"
         try:
-            answers = cross_answers(clips, config, len(classes), FOLDS).argmax(axis=1)
-            truth = np.asarray(clips.labels)
-            protocol = f"speakers dealt out to {FOLDS} folds, none in training and test"
-            notes["scores"] = scores(truth, answers, clips.speakers, classes, protocol)
+            for name_of, strangers, how in (
+                ("scores", False, "all clips of a tested speaker and corpus heard together"),
+                ("scores_alone", True, "each clip by itself, as `lowser predict` hears it"),
+            ):
+                answers = cross_answers(clips, config, len(classes), FOLDS, strangers)
+                protocol = f"speakers dealt out to {FOLDS} folds, none in training and test; {how}"
+                notes[name_of] = scores(
+                    np.asarray(clips.labels), answers.argmax(axis=1), clips.speakers, classes,
+                    protocol,
+                )  # fmt: skip
         except TrainingError as error:
             notes["scores"] = {"protocol": f"none: {error}"}
     model.notes = {**notes, "asked": {"standardisation": options.standardisation, "C": config.C}}
@@ -191,15 +197,15 @@ def _summary(model: classifier.Classifier, asked: str) -> str:
     if asked == "rule":
         told = "cannot be told" if np.isnan(share) else f"{share:.2f}"
         chosen += f" (by the rule: what speakers tell of the predicted emotion, {told})"
-    of = model.notes["scores"]
     lines = [
-        f"classes: {', '.join(model.classes)}",
-        f"encoder: {model.encoder.description}",
-        chosen,
-    ]
-    lines.append(f"scores ({of['protocol']}):")
-    for metric in METRICS:
-        if metric in of:
+        f"classes: {', '.join(model.classes)}", f"encoder: {model.encoder.description}", chosen,
+    ]  # fmt: skip
+    for name in ("scores", "scores_alone"):
+        of = model.notes.get(name)
+        if of is None:
+            continue
+        lines.append(f"{name.replace('_', ' ')} ({of['protocol']}):")
+        for metric in (metric for metric in METRICS if metric in of):
             low, high = of[metric]["interval_95"]
             span = f" [{low:.2f}, {high:.2f}]" if low is not None else " (one speaker: no interval)"
             lines.append(f"  {metric:<9} {of[metric]['estimate']:.3f}{span}")

@@ -419,7 +419,8 @@ def _waveform(clip: Clip, name: str) -> NDArray[np.float32]:
     if isinstance(clip, str | Path):
         waveform = load_audio(clip)
     else:
-        waveform = np.array(clip, dtype=np.float32)
+        samples = clip.detach().cpu().numpy() if isinstance(clip, Tensor) else clip
+        waveform = np.array(samples, dtype=np.float32)
         if waveform.ndim != 1 or not np.isfinite(waveform).all() or not len(waveform):
             raise AudioError(
                 f"waveform {name}: must be finite and of shape (samples,), not {waveform.shape}"

@@ -273,7 +273,11 @@ def _share_of_sources(sources: Embedded, config: FrozenConfig, n_classes: int) -
 
 
 def cross_answers(
-    clips: Embedded, config: FrozenConfig, n_classes: int = 4, folds: int = 5
+    clips: Embedded,
+    config: FrozenConfig,
+    n_classes: int = 4,
+    folds: int = 5,
+    strangers: bool = False,
 ) -> NDArray[np.float64]:
     """Answers for each clip by a head that has learned no label of its speaker.
 
@@ -283,6 +287,8 @@ def cross_answers(
         n_classes: number of classes.
         folds: at most as many as there are speakers. Speakers are dealt out by their numbers of
             clips, most first, which nothing has to be drawn for.
+        strangers: answer each clip as that of an unknown speaker in no known place: by what the
+            corpora are like on average, whatever else the speaker says.
 
     Returns:
         Probabilities ``(N, n_classes)``.
@@ -312,5 +318,9 @@ def cross_answers(
         else:
             step = config.standardisation
         fitted = _fitted(learned, None, step, config, n_classes)
-        found[held_out] = fitted.probabilities(clips)[held_out]
+        asked = clips.rows(held_out)
+        if strangers:
+            nobody = np.full(len(asked), "", dtype=object)
+            asked = replace(asked, corpora=nobody, speakers=nobody)
+        found[held_out] = fitted.probabilities(asked)
     return found

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lowser_lib.manifest import EMOTIONS, emotion_codes
+from lowser_lib.manifest import EMOTIONS, UNLABELLED, emotion_codes
 from lowser_lib.sampling.epochs import Resumable
 from lowser_lib.views import MelView, pad_mels
 from lowser_lib.views.cache import extract_all
