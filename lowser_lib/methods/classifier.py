@@ -29,8 +29,9 @@ from lowser_lib.encoders import WhisperEncoder, checkpoints, known_names
 from lowser_lib.encoders.saving import dimensions
 from lowser_lib.errors import AudioError, CheckpointError, EvaluationError
 from lowser_lib.methods.frozen import Embedded, Frozen, FrozenConfig, Head, train_frozen
+from lowser_lib.views import log_mel
 from lowser_lib.views.cache import extract_all
-from lowser_lib.views.mel import HOP, MINIMUM_SAMPLES, WINDOW, log_mel
+from lowser_lib.views.mel import HOP, MINIMUM_SAMPLES, WINDOW
 from lowser_lib.views.standardisation import Standardiser, Statistics
 from lowser_lib.views.whisper import WhisperView
 

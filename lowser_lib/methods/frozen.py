@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lowser_lib import manifest
-from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.corpora import EMOTIONS
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.sampling import UNLABELLED
 from lowser_lib.views.standardisation import (
