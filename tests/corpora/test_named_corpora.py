@@ -134,6 +134,52 @@ def test_emodb_has_five_women_and_five_men() -> None:
     assert sorted(s for s, g in genders.items() if g == "male") == ["03", "10", "11", "12", "15"]
 
 
+def _places(found: dict[str, Utterance | Exclusion], reason: str) -> list[str]:
+    """Paths of the utterances; all else has to be left out for a reason with these words."""
+    for item in found.values():
+        assert isinstance(item, Utterance) or reason in item.reason
+    return [path for path, item in found.items() if isinstance(item, Utterance)]
+
+
+def test_emodb_takes_speech_and_no_electroglottogram(tmp_path: Path) -> None:
+    # Release 2.0: each clip's name lies in laryngo/, too, which sorts before wav/.
+    speech = ("wav/03a01Fa.wav", "wav/03a01Nc.wav")
+    electrode = ("laryngo/03a01Fa.wav", "EGG/03a01Nc.wav", "egg_data/more/03a01Fa.wav")
+    found = _parse("emodb", tmp_path, *electrode, *speech)
+    assert _places(found, "electroglottogram") == list(speech)
+    assert found[speech[0]] == Utterance(speech[0], "03", "male", "de", "F", "happy", "a01")
+    assert len(found) == 5
+
+
+def test_emodb_of_electroglottograms_alone_gives_no_clip(tmp_path: Path) -> None:
+    found = _parse("emodb", tmp_path, "laryngo/03a01Fa.wav", "egg/16b10Lb.wav")
+    assert len(found) == 2
+    assert _places(found, "electroglottogram") == []
+
+
+@pytest.mark.parametrize("modality", ["01", "02"])
+def test_ravdess_takes_the_sound_file_beside_a_video(modality: str, tmp_path: Path) -> None:
+    clip = "Actor_07/03-01-05-01-02-01-07.wav"
+    video = f"Actor_07/{modality}-01-05-01-02-01-07.wav"
+    alone = f"Video_Actor_07/{modality}-01-03-01-01-01-07.wav"
+    found = _parse("ravdess", tmp_path, video, alone, clip)
+    assert _places(found, f"modality {modality}") == [clip]
+    assert found[clip] == Utterance(clip, "07", "male", "en", "05", "angry", "02")
+    assert len(found) == 3
+
+
+def test_ravdess_song_is_no_speech(tmp_path: Path) -> None:
+    clip = "Audio_Speech_Actors_01-24/Actor_08/03-01-04-01-01-01-08.wav"
+    songs = tuple(
+        f"Audio_Song_Actors_01-24/Actor_08/{modality}-02-04-01-01-01-08.wav"
+        for modality in ("01", "02", "03")
+    )
+    found = _parse("ravdess", tmp_path, *songs, clip)
+    assert _places(found, "vocal channel 02") == [clip]
+    assert found[clip] == Utterance(clip, "08", "female", "en", "04", "sad", "01")
+    assert len(found) == 4
+
+
 def test_urdu_man_and_woman_of_one_number_are_two_people(tmp_path: Path) -> None:
     found = _parse("urdu", tmp_path, "Happy/SM1_F1_H01.wav", "Happy/SF1_F1_H02.wav")
     assert {item.speaker for item in found.values() if isinstance(item, Utterance)} == {
