@@ -35,6 +35,8 @@ def test_sentences_are_dealt_out_evenly_and_the_rest_is_nobodys() -> None:
     assert len(set(dealt)) == 8
     assert owners == skews.own_sentences(crossed().sample(frac=1, random_state=1), seed=3)
     assert owners != skews.own_sentences(crossed(), seed=4)
+    many = skews.own_sentences(crossed(sentences=40), seed=3)
+    assert all(list(texts) == sorted(texts) for texts in many.values())
 
 
 def test_roles_are_counted_by_hand() -> None:
@@ -89,12 +91,14 @@ def test_speakers_take_turns_over_the_sentences_of_an_emotion() -> None:
 
 
 def test_room_is_bounded_by_the_rarest_sentence_whosever_it_is() -> None:
-    table = crossed(speakers=5)
+    table = crossed(speakers=5, sentences=16)
     owners = skews.own_sentences(table, 1)
-    # Anger never says the sad sentences but once: at a lean of 0 one clip of each sentence is left.
+    assert skews.room(table, owners) == 4 * 4 * 5
+    # Anger says one of the sad sentences once: at a lean of 0, one clip of each sentence is left.
     rare = (table["emotion"] == "angry") & (table["text_id"] == owners["sad"][0])
-    kept = table[~rare | ~table["speaker"].isin([f"made/S{number}" for number in range(1, 5)])]
-    assert skews.room(kept, owners) == 4 * min(2 * 5, 10 * 1)
+    kept = table[~rare | (table["speaker"] == "made/S0")]
+    assert skews.room(kept, owners) == 4 * 16 * 1
+    assert skews.room(table[~rare], owners) == 0
 
 
 def test_a_draw_follows_from_clips_and_seed_alone() -> None:
