@@ -20,9 +20,8 @@ import soxr
 
 from lowser_lib.corpora.synthetic import COURSE_VARIANTS
 from lowser_lib.corpora.synthetic.channel import SAMPLE_RATE, voice_quality
-from lowser_lib.corpora.synthetic.espeak import RATE_LIMITS
-from lowser_lib.corpora.synthetic.phonemes import Reader
-from lowser_lib.corpora.synthetic.seeding import generator
+from lowser_lib.corpora.synthetic.plan import generator
+from lowser_lib.corpora.synthetic.voices import RATE_LIMITS, Synthesizer
 from pretraining.corruption import corrupt
 from pretraining.sentences import SentenceMaker, load_vocabulary
 
@@ -125,7 +124,9 @@ def variants(split: str) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir() if path.name not in left_out))
 
 
-def _speak(reader: Reader, text: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _speak(
+    reader: Synthesizer, text: str, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Speak one sentence in a random manner; returns samples at 16 kHz and that manner."""
     words = text.split()
     manner = rng.uniform(-1, 1, len(PROSODY))
@@ -175,7 +176,7 @@ def speak_block(
         raise ValueError(f"split must be one of {SPLITS}, not {split!r}")
     rng = generator(seed, "pretraining", split, str(number))
     voice = f"{rng.choice(ACCENTS)}+{rng.choice(variants(split))}"
-    reader = Reader(int(rng.integers(2**31)))
+    reader = Synthesizer(int(rng.integers(2**31)))
     reader.set_voice(voice)
     unseen = split in ("unseen_words", "unseen_both")
     maker = SentenceMaker(

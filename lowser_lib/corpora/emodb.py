@@ -56,10 +56,7 @@ class EmoDb(NamedCorpus):
         where="the authors' page, open to anyone: http://emodb.bilderbar.info",
         layout="wav/03a01Fa.wav and the like",
         downloads=(
-            Download(
-                url="http://emodb.bilderbar.info/download/download.zip",
-                filename="emodb.zip",
-            ),
+            Download(url="http://emodb.bilderbar.info/download/download.zip", filename="emodb.zip"),
         ),
         expected={
             "clips": 535,

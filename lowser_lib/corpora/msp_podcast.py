@@ -6,14 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from lowser_lib.corpora.base import (
-    UNKNOWN_SPEAKER,
-    Corpus,
-    DataCard,
-    Exclusion,
-    Utterance,
-    faults,
-)
+from lowser_lib.corpora.base import UNKNOWN_SPEAKER, Corpus, DataCard, Exclusion, Utterance, faults
 from lowser_lib.corpora.folders import list_sounds
 from lowser_lib.errors import CorpusError
 

@@ -242,11 +242,7 @@ class Verification:
 
 
 def verify(
-    name: str,
-    root: Path,
-    jobs: int = 1,
-    duplicates: bool = False,
-    check: Check | None = None,
+    name: str, root: Path, jobs: int = 1, duplicates: bool = False, check: Check | None = None
 ) -> Verification:
     """Compare a corpus folder with what the complete corpus holds.
 

@@ -40,8 +40,7 @@ class Subesco(NamedCorpus):
         layout="F_01_OISHI_S_10_ANGRY_1.wav and the like, at any depth",
         downloads=(
             Download(
-                url="https://zenodo.org/records/4526477/files/SUBESCO.zip",
-                filename="SUBESCO.zip",
+                url="https://zenodo.org/records/4526477/files/SUBESCO.zip", filename="SUBESCO.zip"
             ),
         ),
         expected={

@@ -24,9 +24,8 @@ import soundfile
 import lowser_lib
 from lowser_lib.corpora import synthetic
 from lowser_lib.corpora.base import EMOTIONS
-from lowser_lib.corpora.synthetic import channel, pool, prosody, recording, sentences, writer
-from lowser_lib.corpora.synthetic.plan import Batch, make_plan
-from lowser_lib.corpora.synthetic.seeding import generator
+from lowser_lib.corpora.synthetic import channel, prosody, sentences, worker
+from lowser_lib.corpora.synthetic.plan import Batch, generator, make_plan
 from lowser_lib.errors import CorpusError, SynthesisError
 
 LABELLED = tuple(name for name in synthetic.NAMES if name not in synthetic.UNLABELLED_CORPORA)
@@ -211,8 +210,8 @@ def test_every_sentence_is_spoken(tmp_path: Path) -> None:
             clips.append(replace(clip, words=words, pitches=pitches, path=path))
             lengths[path] = len(sentence.text)
         if batch.speaker.gender == "male":
-            tasks.append(pool.Task(replace(batch, clips=tuple(clips)), tmp_path))
-    pool.run_tasks(tasks, jobs=2, done=lambda task: None)
+            tasks.append(worker.Task(replace(batch, clips=tuple(clips)), tmp_path))
+    worker.run_tasks(tasks, jobs=2, done=lambda task: None)
     made = {path: soundfile.info(tmp_path / path).duration for path in lengths if "_vm" in path}
     assert len(made) == 4 * 22
     for path, seconds in made.items():
@@ -251,8 +250,8 @@ def test_cues_arrive_in_the_sound(tmp_path: Path) -> None:
     wild = replace(wild, path="audio/angry.wav", rate=190, pitch_range=80, tilt=9.0, level=6.0)
     wild = replace(wild, pitches=tuple(p + 12 for p in wild.pitches))
     (tmp_path / "audio").mkdir()
-    task = pool.Task(replace(batch, clips=(calm, wild)), tmp_path)
-    pool.run_tasks([task], jobs=1, done=lambda task: None)
+    task = worker.Task(replace(batch, clips=(calm, wild)), tmp_path)
+    worker.run_tasks([task], jobs=1, done=lambda task: None)
     sad, angry = (soundfile.read(tmp_path / clip.path)[0] for clip in (calm, wild))
 
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
@@ -295,7 +294,7 @@ def test_tilt_is_a_shelf() -> None:
 @pytest.mark.parametrize("kind", ["studio", "talk_show", "room", "telephone", "home"])
 def test_channel_keeps_length_and_range(kind: str) -> None:
     rng = np.random.default_rng(0)
-    speaker_channel = recording.make_channel(kind, rng)
+    speaker_channel = channel.make_channel(kind, rng)
     clip = 0.3 * rng.standard_normal(20_000)
     room = channel.room_response(speaker_channel, rng) if speaker_channel.reverberation else None
     out = channel.transmit(clip, speaker_channel, room=room, babble=None, rng=rng)
@@ -310,19 +309,19 @@ def test_channel_keeps_length_and_range(kind: str) -> None:
 
 def test_unknown_channel_is_refused() -> None:
     with pytest.raises(ValueError, match="moon"):
-        recording.make_channel("moon", np.random.default_rng(0))
+        channel.make_channel("moon", np.random.default_rng(0))
 
 
 # --- failures ------------------------------------------------------------------------------------
 
 
-class CrashingWorker(pool.Worker):
+class CrashingWorker(worker.Worker):
     """A worker whose process is killed while it is at work, as often as `crashes` says."""
 
     crashes = 1
     lock = threading.Lock()
 
-    def ask(self, task: pool.Task) -> dict:
+    def ask(self, task: worker.Task) -> dict:
         with CrashingWorker.lock:
             crash = CrashingWorker.crashes > 0
             CrashingWorker.crashes -= 1
@@ -333,17 +332,17 @@ class CrashingWorker(pool.Worker):
         return super().ask(task)
 
 
-def small_task(folder: Path) -> pool.Task:
+def small_task(folder: Path) -> worker.Task:
     (folder / "audio").mkdir(parents=True)
-    return pool.Task(make_plan("synthetic_german", clips_per_cell=1, max_speakers=1)[0], folder)
+    return worker.Task(make_plan("synthetic_german", clips_per_cell=1, max_speakers=1)[0], folder)
 
 
 def test_killed_worker_is_replaced_and_its_work_done(tmp_path: Path) -> None:
-    CrashingWorker.crashes = pool.ATTEMPTS - 1
+    CrashingWorker.crashes = worker.ATTEMPTS - 1
     plain, crashed = small_task(tmp_path / "plain"), small_task(tmp_path / "crashed")
-    done: list[pool.Task] = []
-    pool.run_tasks([plain], jobs=1, done=done.append)
-    pool.run_tasks([crashed], jobs=1, done=done.append, make_worker=CrashingWorker)
+    done: list[worker.Task] = []
+    worker.run_tasks([plain], jobs=1, done=done.append)
+    worker.run_tasks([crashed], jobs=1, done=done.append, make_worker=CrashingWorker)
     assert done == [plain, crashed]
     assert contents(plain.folder) == contents(crashed.folder)
 
@@ -351,7 +350,7 @@ def test_killed_worker_is_replaced_and_its_work_done(tmp_path: Path) -> None:
 def test_worker_that_keeps_dying_is_reported(tmp_path: Path) -> None:
     CrashingWorker.crashes = 100
     with pytest.raises(SynthesisError, match=r"de_f01.*crashed 3 times.*signal 9"):
-        pool.run_tasks(
+        worker.run_tasks(
             [small_task(tmp_path)], jobs=1, done=lambda task: None, make_worker=CrashingWorker
         )
 
@@ -391,14 +390,14 @@ def test_disk_error_in_a_worker_is_no_crash(tmp_path: Path) -> None:
     task = small_task(tmp_path)
     (tmp_path / "audio").rmdir()
     with pytest.raises(SynthesisError, match=r"cannot write to .*FileNotFoundError"):
-        pool.run_tasks([task], jobs=1, done=lambda task: None)
+        worker.run_tasks([task], jobs=1, done=lambda task: None)
 
 
 def test_unknown_voice_is_reported(tmp_path: Path) -> None:
     task = small_task(tmp_path)
     speaker = replace(task.batch.speaker, voice="xx+m1")
     with pytest.raises(SynthesisError, match=r"de_f01.*no voice 'xx\+m1'"):
-        pool.run_tasks(
+        worker.run_tasks(
             [replace(task, batch=replace(task.batch, speaker=speaker))],
             jobs=1,
             done=lambda task: None,
@@ -417,7 +416,7 @@ def test_only_complete_folders_are_taken(
     record = folder / "complete.json"
     fields = json.loads(record.read_text())
     identity = {key: fields[key] for key in ("version", "seed", "settings")}
-    assert writer.read_complete(folder, identity) == small[1][name]
+    assert synthetic.read_complete(folder, identity) == small[1][name]
 
     if damage == "no record":
         record.unlink()
@@ -429,7 +428,7 @@ def test_only_complete_folders_are_taken(
         next((folder / "audio").iterdir()).unlink()
     else:
         record.write_text("{")
-    assert writer.read_complete(folder, identity) is None
+    assert synthetic.read_complete(folder, identity) is None
     again = synthetic.synthesize(
         tmp_path, names=[name], jobs=1, progress=False, clips_per_cell=1, max_speakers=1
     )
@@ -454,13 +453,13 @@ def test_second_to_finish_gives_way(small: tuple[Path, dict[str, str]], tmp_path
     plan = make_plan(name, clips_per_cell=1, max_speakers=1)
     fields = json.loads((small[0] / name / "complete.json").read_text())
     identity = {key: fields[key] for key in ("version", "seed", "settings")}
-    with writer.sibling(tmp_path / name) as first, writer.sibling(tmp_path / name) as second:
+    with synthetic.sibling(tmp_path / name) as first, synthetic.sibling(tmp_path / name) as second:
         for made in (first, second):
             for clip in (clip for batch in plan for clip in batch.clips):
                 (made / clip.path).write_bytes((small[0] / name / clip.path).read_bytes())
-        assert writer.finish(first, tmp_path / name, identity, plan) == small[1][name]
+        assert synthetic.finish(first, tmp_path / name, identity, plan) == small[1][name]
         untouched = (tmp_path / name).stat().st_ino
-        assert writer.finish(second, tmp_path / name, identity, plan) == small[1][name]
+        assert synthetic.finish(second, tmp_path / name, identity, plan) == small[1][name]
         assert (tmp_path / name).stat().st_ino == untouched
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -494,9 +493,9 @@ def test_damaged_speech_is_noticed_by_its_hash_and_made_anew(
     root, hashes = small
     name = next(iter(hashes))
     shutil.copytree(root / name, tmp_path / name)
-    record = json.loads((tmp_path / name / writer.COMPLETE).read_text())
+    record = json.loads((tmp_path / name / synthetic.COMPLETE).read_text())
     identity = {key: record[key] for key in ("version", "seed", "settings")}
-    assert writer.read_complete(tmp_path / name, identity) == hashes[name]
+    assert synthetic.read_complete(tmp_path / name, identity) == hashes[name]
     clip = sorted((tmp_path / name / "audio").iterdir())[0]
     data = clip.read_bytes()
     if kind == "cut":
@@ -506,7 +505,7 @@ def test_damaged_speech_is_noticed_by_its_hash_and_made_anew(
     elif kind == "one bit":
         clip.write_bytes(data[:5000] + bytes([data[5000] ^ 64]) + data[5001:])
     else:
-        lines = (tmp_path / name / writer.TABLE).read_text()
-        (tmp_path / name / writer.TABLE).write_text(lines.replace("male", "mail", 1))
+        lines = (tmp_path / name / synthetic.TABLE).read_text()
+        (tmp_path / name / synthetic.TABLE).write_text(lines.replace("male", "mail", 1))
     with pytest.warns(UserWarning, match="is damaged and will be made anew"):
-        assert writer.read_complete(tmp_path / name, identity) is None
+        assert synthetic.read_complete(tmp_path / name, identity) is None

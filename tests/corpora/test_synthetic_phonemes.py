@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowser_lib.corpora.synthetic.phonemes import _without_switches, phonemes_of
+from lowser_lib.corpora.synthetic.voices import _without_switches, phonemes_of
 from lowser_lib.errors import SynthesisError
 
 

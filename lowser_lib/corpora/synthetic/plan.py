@@ -12,18 +12,17 @@ be skewed on purpose.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from lowser_lib.corpora.base import EMOTIONS
-from lowser_lib.corpora.synthetic.espeak import RATE_LIMITS
+from lowser_lib.corpora.synthetic.channel import Channel, make_channel
 from lowser_lib.corpora.synthetic.prosody import Cues, Style, draw_intensity, make_cues, make_style
-from lowser_lib.corpora.synthetic.recording import Channel, make_channel
-from lowser_lib.corpora.synthetic.seeding import generator
 from lowser_lib.corpora.synthetic.sentences import LABELLED, LANGUAGES, UNLABELLED, Sentence
-from lowser_lib.corpora.synthetic.voices import Speaker, make_speaker
+from lowser_lib.corpora.synthetic.voices import RATE_LIMITS, Speaker, make_speaker
 
 BASIC_BREATH = -34.0
 """dB; breath noise of neutral speech relative to the voice."""
@@ -48,7 +47,7 @@ class Part:
         speakers: number of speakers by gender.
         clips: clips a speaker and emotion by gender; clips a speaker where unlabelled. Female and
             male counts may be fractions: the total over speakers is rounded.
-        channel: kind of channel, see :func:`.recording.make_channel`.
+        channel: kind of channel, see :func:`.channel.make_channel`.
     """
 
     language: str
@@ -87,7 +86,7 @@ class Clip:
         text_id: id of the sentence.
         label: emotion, or empty where unlabelled.
         words: what is said, with the final mark on the last word.
-        rate: words per minute, within :data:`.espeak.RATE_LIMITS`.
+        rate: words per minute, within :data:`.voices.RATE_LIMITS`.
         pitches: eSpeak NG pitch of each word, 0 to 99.
         pitch_range: eSpeak NG pitch range, 0 to 99.
         gap: eSpeak NG word gap.
@@ -141,6 +140,21 @@ class Batch:
             channel=Channel(**fields["channel"]),
             clips=tuple(clips),
         )
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """Return the random generator that belongs to ``seed`` and ``names``.
+
+    A draw never depends on the draws made before it: one clip has the same numbers in whichever
+    process and order it is made. (Python's own ``hash`` differs between runs; SHA-256 does not.)
+
+    Args:
+        seed: seed of the whole corpus, at least 0.
+        names: what the numbers are for, such as a corpus, a speaker and a clip.
+    """
+    digest = hashlib.sha256("\x1f".join(names).encode()).digest()
+    words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
+    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 
 
 def make_plan(
