@@ -14,7 +14,7 @@ import pandas as pd
 import soxr
 from joblib import Parallel, delayed
 
-from lowser_lib import files
+from lowser_lib import files, manifest
 from lowser_lib.corpora import Exclusion, Row
 from lowser_lib.corpora.decoding import decode, may_pass, reason_of, unreadable
 from lowser_lib.corpora.folders import no_file, no_regular_file
@@ -28,6 +28,7 @@ __all__ = [
     "faulty_rows",
     "load_audio",
     "locate",
+    "usable_clips",
 ]
 
 SAMPLE_RATE = 16000
@@ -95,7 +96,7 @@ def locate(path: str, roots: Sequence[Path] | Path) -> Path:
 
 
 def check_files(
-    manifest: pd.DataFrame, roots: Sequence[Path] | Path, jobs: int = 1
+    table: pd.DataFrame, roots: Sequence[Path] | Path, jobs: int = 1
 ) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Decode every file of a manifest and part the good from the bad.
 
@@ -103,7 +104,7 @@ def check_files(
     the one in the manifest (another version of the corpus, or a file replaced since).
 
     Args:
-        manifest: A manifest.
+        table: A manifest.
         roots: Folders that hold corpora, as in :func:`locate`.
         jobs: Files decoded at the same time; -1 for one a core.
 
@@ -112,10 +113,32 @@ def check_files(
         exclusions, in manifest order, whose reasons are the messages of the errors.
     """
     folders = _roots(roots)
-    columns = manifest[["path", "duration", "sample_rate"]]
+    columns = table[["path", "duration", "sample_rate"]]
     faults = _faults(list(columns.itertuples(index=False, name=None)), folders, jobs)
     good = np.array([fault is None for fault in faults], dtype=bool)
-    return manifest[good].reset_index(drop=True), [fault for fault in faults if fault is not None]
+    return table[good].reset_index(drop=True), [fault for fault in faults if fault is not None]
+
+
+def usable_clips(name: str, root: Path, jobs: int = 1) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Manifest of the clips of one corpus that can be learned from, each decoded once.
+
+    Args:
+        name: Name of the corpus in the registry (``urdu``, ``table:my_corpus``).
+        root: The corpora root, in which the corpus has its folder.
+        jobs: Files read at the same time; -1 for one a core.
+
+    Returns:
+        The rows of 0.5 to 12 s whose files are good, possibly none; and all that was left out: what
+        :func:`lowser_lib.manifest.read` could not use, what is too short or long, bad files.
+
+    Raises:
+        CorpusError: The corpus is unknown or not in place.
+        ManifestError: No clip could be read, or the rows break the schema.
+    """
+    table, exclusions = manifest.read(name, root, jobs)
+    table, wrong_length = manifest.keep_durations(table)
+    table, bad = check_files(table, root, jobs)
+    return table, [*exclusions, *wrong_length, *bad]
 
 
 def faulty_rows(root: Path, jobs: int = 1) -> Callable[[list[Row]], list[Exclusion]]:

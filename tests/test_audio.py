@@ -409,3 +409,21 @@ def test_stereo_files_of_ravdess_are_mixed(corpora_root: Path) -> None:
         samples, rate = audio.decode(file)
         assert rate == audio.SAMPLE_RATE
         assert np.array_equal(audio.load_audio(file), samples.mean(axis=1))
+
+
+def test_usable_clips_list_what_is_silent_short_or_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
+    for name, samples in {"good": noise, "silent": 0 * noise, "short": noise[:1600]}.items():
+        soundfile.write(folder / f"{name}.wav", samples, 16000)
+    lines = [f"{name}.wav,anna,female,de,sad," for name in ("good", "silent", "short", "missing")]
+    header = "path,speaker,gender,language,label,text_id"
+    (folder / "corpus.csv").write_text("\n".join([header, *lines]), encoding="utf-8")
+    table, left_out = audio.usable_clips("table:mine", tmp_path)
+    assert table["path"].tolist() == ["mine/good.wav"]
+    reasons = {exclusion.path: exclusion.reason for exclusion in left_out}
+    assert "the file is missing" in reasons.pop("mine/missing.wav")
+    assert "0.10 s long" in reasons.pop("mine/short.wav")
+    assert "silent" in reasons.pop("mine/silent.wav")
+    assert not reasons

@@ -9,13 +9,14 @@ given back as an :class:`Exclusion`: listed and counted, never dropped in silenc
 
 from __future__ import annotations
 
+import csv
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from lowser_lib.corpora.folders import Listing, list_sounds, printable
+from lowser_lib.corpora.folders import AUDIO_SUFFIXES, Listing, list_sounds, printable
 from lowser_lib.errors import CorpusError
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -339,3 +340,74 @@ def faults(listing: Listing, base: str = "") -> Iterator[Exclusion]:
     """
     for entry in listing.faults:
         yield Exclusion(printable(base + entry.path), entry.fault, entry.passing)
+
+
+class NamedSounds:
+    """The sounds below a folder, against the lines of a label table that name them.
+
+    Args:
+        folder: The corpus folder.
+        place: Where the sounds lie in it.
+        suffixes: Endings of the sounds.
+    """
+
+    def __init__(
+        self, folder: Path, place: str, suffixes: tuple[str, ...] = AUDIO_SUFFIXES
+    ) -> None:
+        listing = list_sounds(folder / place, suffixes)
+        self._present = {f"{place}/{file}" for file in listing.sounds}
+        self._unusable = {fault.path: fault for fault in faults(listing, f"{place}/")}
+        self._named: set[str] = set()
+
+    def name(self, path: str) -> bool:
+        """Note that a line names a sound; tell whether it is the first to do so."""
+        first = path not in self._named
+        self._named.add(path)
+        return first
+
+    def lacking(self, path: str, reason: str) -> Exclusion | None:
+        """Tell what is wrong with a sound, ``reason`` if it is not there; None for a good one."""
+        if path in self._present:
+            return None
+        return self._unusable.pop(path, Exclusion(path, reason))
+
+    def others(self, reason: str) -> Iterator[Exclusion]:
+        """What no line names, with the reason, and what could not be looked at."""
+        for path in sorted(self._present - self._named):
+            yield Exclusion(path, reason)
+        yield from self._unusable.values()
+
+
+def table_rows(
+    corpus: str, table: Path, columns: Collection[str], remedy: str, tabs: bool = False
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read a label table that comes with a corpus.
+
+    Args:
+        corpus: Name of the corpus, for messages.
+        table: The file, with a header.
+        columns: Columns that it must have.
+        remedy: What to do where it is missing.
+        tabs: Whether tabs part the fields, and quotation marks quote nothing; else commas.
+
+    Yields:
+        A line's number, and its fields without blanks around them.
+
+    Raises:
+        CorpusError: The table is missing, or a column of it.
+    """
+    if not table.is_file():
+        raise CorpusError(f"{corpus}: {table} is missing; {remedy}")
+    with table.open(newline="", encoding="utf-8-sig") as lines:
+        reader = (
+            csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+            if tabs
+            else csv.DictReader(lines)
+        )
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise CorpusError(f"{corpus}: {table} has no column {', '.join(missing)}; {remedy}")
+        for row in reader:
+            # Fields beyond the header stand under None.
+            fields = {name: (row[name] or "").strip() for name in row if name is not None}
+            yield reader.line_num, fields

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance
+from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance, table_rows
 from lowser_lib.errors import CorpusError
 
 GENDERS = {
@@ -72,30 +71,24 @@ def _language(table: Path) -> Iterator[Utterance | Exclusion]:
     """Read the validated clips of one language."""
     code = table.parent.name
     seen: set[str] = set()
-    # Sentences hold quotation marks that do not quote, hence QUOTE_NONE.
-    with table.open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise CorpusError(f"common_voice: {table} has no column {', '.join(missing)}")
-        for row in reader:
-            where = f"{code}/{TABLE}:{reader.line_num}"
-            client = (row["client_id"] or "").strip()
-            clip = PurePosixPath((row["path"] or "").strip()).name
-            if not client or not clip:
-                yield Exclusion(where, "has no client_id or no path")
-                continue
-            # The earliest releases name clips without their ending.
-            clip = clip if PurePosixPath(clip).suffix else f"{clip}.mp3"
-            if clip in seen:
-                yield Exclusion(where, f"{clip} is there already, the first is kept")
-                continue
-            seen.add(clip)
-            yield Utterance(
-                path=f"{code}/clips/{clip}",
-                speaker=client,
-                gender=GENDERS.get((row["gender"] or "").strip().lower(), "unknown"),
-                # zh-CN, sv-SE: the part before the hyphen is the language.
-                language=code.partition("-")[0].lower(),
-                text_id=(row.get("sentence_id") or "").strip() or None,
-            )
+    remedy = "fetch the release anew"
+    for line, row in table_rows("common_voice", table, COLUMNS, remedy, tabs=True):
+        where = f"{code}/{TABLE}:{line}"
+        clip = PurePosixPath(row["path"]).name
+        if not row["client_id"] or not clip:
+            yield Exclusion(where, "has no client_id or no path")
+            continue
+        # The earliest releases name clips without their ending.
+        clip = clip if PurePosixPath(clip).suffix else f"{clip}.mp3"
+        if clip in seen:
+            yield Exclusion(where, f"{clip} is there already, the first is kept")
+            continue
+        seen.add(clip)
+        yield Utterance(
+            path=f"{code}/clips/{clip}",
+            speaker=row["client_id"],
+            gender=GENDERS.get(row["gender"].lower(), "unknown"),
+            # zh-CN, sv-SE: the part before the hyphen is the language.
+            language=code.partition("-")[0].lower(),
+            text_id=row.get("sentence_id") or None,
+        )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lowser_lib.corpora.base import DataCard, Exclusion, NamedCorpus, Utterance
-from lowser_lib.errors import CorpusError
+from lowser_lib.corpora.base import DataCard, Exclusion, NamedCorpus, Utterance, table_rows
 
 CODES = {
     "ANG": "angry",
@@ -94,12 +92,6 @@ class CremaD(NamedCorpus):
 
 def _genders(table: Path) -> dict[str, str]:
     """Read actor → gender from ``VideoDemographics.csv`` (ActorID, Age, Sex, ...)."""
-    if not table.is_file():
-        raise CorpusError(f"crema_d: {table} is missing; it comes with the repository")
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        if not {"ActorID", "Sex"} <= set(reader.fieldnames or ()):
-            raise CorpusError(f"crema_d: {table} has no columns ActorID and Sex; fetch it again")
-        sexes = {(row["ActorID"] or "").strip(): row["Sex"] or "" for row in reader}
-    known = {"male": "male", "female": "female"}
-    return {actor: known.get(sex.strip().lower(), "unknown") for actor, sex in sexes.items()}
+    rows = table_rows("crema_d", table, ("ActorID", "Sex"), "fetch the repository anew")
+    sexes = {row["ActorID"]: row["Sex"].lower() for _, row in rows}
+    return {actor: sex if sex in {"male", "female"} else "unknown" for actor, sex in sexes.items()}

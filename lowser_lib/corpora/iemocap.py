@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance, faults
-from lowser_lib.corpora.folders import is_stray, list_sounds
+from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, NamedSounds, Utterance
+from lowser_lib.corpora.folders import is_stray
 from lowser_lib.errors import CorpusError
 
 CODES = {
@@ -91,11 +91,7 @@ def _session(folder: Path, session: str) -> Iterator[Utterance | Exclusion]:
     labels = folder / session / "dialog" / "EmoEvaluation"
     if not labels.is_dir():
         raise CorpusError(f"iemocap: the label folder {labels} is missing; unpack it as well")
-    sounds = folder / session / "sentences" / "wav"
-    listing = list_sounds(sounds, suffixes=(".wav",))
-    present = {f"{session}/sentences/wav/{file}" for file in listing.sounds}
-    unusable = {fault.path: fault for fault in faults(listing, f"{session}/sentences/wav/")}
-    seen: set[str] = set()
+    sounds = NamedSounds(folder, f"{session}/sentences/wav", suffixes=(".wav",))
     for file in sorted(labels.glob("*.txt")):
         if is_stray(file.relative_to(labels)):
             continue
@@ -104,18 +100,17 @@ def _session(folder: Path, session: str) -> Iterator[Utterance | Exclusion]:
         for number, line in enumerate(lines, start=1):
             # Only the first line of a turn starts with a bracket; the listeners' votes follow it.
             if line.startswith("["):
-                found = _turn(session, line, f"{where}:{number}", seen)
-                if isinstance(found, Utterance) and found.path not in present:
-                    missing = Exclusion(found.path, f"has a label in {where}, but is missing")
-                    found = unusable.pop(found.path, missing)
-                yield found
-    yield from unusable.values()
-    for path in sorted(present - seen):
-        yield Exclusion(path, "no file in EmoEvaluation has a label for it")
+                turn = _turn(session, line, f"{where}:{number}", sounds)
+                if isinstance(turn, Utterance):
+                    fault = sounds.lacking(turn.path, f"has a label in {where}, but is missing")
+                    yield fault or turn
+                else:
+                    yield turn
+    yield from sounds.others("no file in EmoEvaluation has a label for it")
 
 
-def _turn(session: str, line: str, where: str, seen: set[str]) -> Utterance | Exclusion:
-    """Read one turn line; the path it speaks of is added to ``seen``."""
+def _turn(session: str, line: str, where: str, sounds: NamedSounds) -> Utterance | Exclusion:
+    """Read one turn line; the sound it speaks of counts as named."""
     match = _TURN.fullmatch(line.strip())
     if match is None:
         return Exclusion(where, "does not read as [start - end], turn, label, [v, a, d]")
@@ -125,9 +120,8 @@ def _turn(session: str, line: str, where: str, seen: set[str]) -> Utterance | Ex
         return Exclusion(where, f"turn {turn} does not read like Ses01F_impro01_F000")
     dialog, number, gender = name.groups()
     path = f"{session}/sentences/wav/{dialog}/{turn}.wav"
-    if path in seen:
+    if not sounds.name(path):
         return Exclusion(where, f"turn {turn} has a label already, the first is kept")
-    seen.add(path)
     if label not in CODES:
         return Exclusion(path, f"label {label} is not one of {', '.join(CODES)}")
     return Utterance(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from lowser_lib.corpora.base import UNKNOWN_SPEAKER, Corpus, DataCard, Exclusion, Utterance, faults
-from lowser_lib.corpora.folders import list_sounds
+from lowser_lib.corpora.base import (
+    UNKNOWN_SPEAKER,
+    Corpus,
+    DataCard,
+    Exclusion,
+    NamedSounds,
+    Utterance,
+    table_rows,
+)
 from lowser_lib.errors import CorpusError
 
 CODES = {
@@ -63,51 +69,30 @@ class MspPodcast(Corpus):
 
     def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
         """See :meth:`Corpus.utterances`; then the sounds that the table does not speak of."""
-        sounds = _sounds(folder)
-        listing = list_sounds(sounds, suffixes=(".wav",))
-        present = set(listing.sounds)
-        unusable = {fault.path: fault for fault in faults(listing, f"{sounds.name}/")}
-        seen: set[str] = set()
+        place = _place(folder)
+        sounds = NamedSounds(folder, place, suffixes=(".wav",))
         table = OLD_TABLE if (folder / OLD_TABLE).is_file() else TABLE
-        for line, row in _rows(folder / table):
-            name = row["FileName"]
-            if name in seen:
+        remedy = "unpack the release's Labels"
+        for line, row in table_rows(self.name, folder / table, COLUMNS, remedy):
+            name, label = row["FileName"], row["EmoClass"]
+            path = f"{place}/{name}"
+            if not sounds.name(path):
                 yield Exclusion(f"{table}:{line}", f"{name} is there already, the first is kept")
-                continue
-            seen.add(name)
-            path = f"{sounds.name}/{name}"
-            label = row["EmoClass"]
-            if name not in present:
-                missing = Exclusion(path, f"is in {table}, but missing")
-                yield unusable.pop(path, missing)
+            elif fault := sounds.lacking(path, f"is in {table}, but missing"):
+                yield fault
             elif label not in CODES:
                 yield Exclusion(path, f"EmoClass {label!r} is not one of {', '.join(CODES)}")
             else:
                 yield _utterance(path, row)
-        for name in sorted(present - seen):
-            yield Exclusion(f"{sounds.name}/{name}", f"is not in {table}")
-        yield from unusable.values()
+        yield from sounds.others(f"is not in {table}")
 
 
-def _sounds(folder: Path) -> Path:
+def _place(folder: Path) -> str:
     """Find the folder of the clips, ``Audios`` or, in early releases, ``Audio``."""
     for name in ("Audios", "Audio"):
         if (folder / name).is_dir():
-            return folder / name
+            return name
     raise CorpusError(f"msp_podcast: {folder} holds no folder Audios; unpack the release's audio")
-
-
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Read the label table: the line's number and its fields, stripped of blanks."""
-    if not table.is_file():
-        raise CorpusError(f"msp_podcast: {table} is missing; unpack the release's Labels")
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise CorpusError(f"msp_podcast: {table} has no column {', '.join(missing)}")
-        for row in reader:
-            yield reader.line_num, {name: (row[name] or "").strip() for name in COLUMNS}
 
 
 def _utterance(path: str, row: dict[str, str]) -> Utterance:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from lowser_lib.corpora.base import Corpus, DataCard, Exclusion, Utterance, faults
-from lowser_lib.corpora.folders import list_sounds
-from lowser_lib.errors import CorpusError
+from lowser_lib.corpora.base import (
+    Corpus,
+    DataCard,
+    Exclusion,
+    NamedSounds,
+    Utterance,
+    table_rows,
+)
 
 CODES = {
     "anger": "angry",
@@ -58,52 +62,28 @@ class Nemo(Corpus):
 
     def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
         """See :meth:`Corpus.utterances`; then the sounds that the table does not speak of."""
-        listing = list_sounds(folder / SOUNDS)
-        sounds = {f"{SOUNDS}/{file}" for file in listing.sounds}
-        unusable = {fault.path: fault for fault in faults(listing, f"{SOUNDS}/")}
-        seen: set[str] = set()
-        for where, fields in _lines(folder / TABLE):
-            path = f"{SOUNDS}/{fields['file_id']}"
-            if not fields["file_id"] or not fields["speaker_id"]:
+        sounds = NamedSounds(folder, SOUNDS)
+        remedy = "fetch the repository anew"
+        for line, fields in table_rows(self.name, folder / TABLE, COLUMNS, remedy, tabs=True):
+            where, file, label = f"{TABLE}:{line}", fields["file_id"], fields["emotion"]
+            path = f"{SOUNDS}/{file}"
+            if not file or not fields["speaker_id"]:
                 yield Exclusion(where, "has no file_id or no speaker_id")
-                continue
-            if path in seen:
-                yield Exclusion(where, f"{fields['file_id']} is there already, the first is kept")
-                continue
-            seen.add(path)
-            if path not in sounds:
-                missing = Exclusion(path, f"is in {TABLE}, but missing")
-                yield unusable.pop(path, missing)
-            elif fields["emotion"] not in CODES:
-                reason = f"emotion {fields['emotion']!r} is not one of {', '.join(CODES)}"
-                yield Exclusion(path, reason)
+            elif not sounds.name(path):
+                yield Exclusion(where, f"{file} is there already, the first is kept")
+            elif fault := sounds.lacking(path, f"is in {TABLE}, but missing"):
+                yield fault
+            elif label not in CODES:
+                yield Exclusion(path, f"emotion {label!r} is not one of {', '.join(CODES)}")
             else:
+                gender = fields["gender"]
                 yield Utterance(
                     path=path,
                     speaker=fields["speaker_id"],
-                    gender=fields["gender"]
-                    if fields["gender"] in {"female", "male"}
-                    else "unknown",
+                    gender=gender if gender in {"female", "male"} else "unknown",
                     language="pl",
-                    raw_label=fields["emotion"],
-                    emotion=CODES[fields["emotion"]],
+                    raw_label=label,
+                    emotion=CODES[label],
                     text_id=" ".join(fields["normalized_text"].split()) or None,
                 )
-        for path in sorted(sounds - seen):
-            yield Exclusion(path, f"is not in {TABLE}")
-        yield from unusable.values()
-
-
-def _lines(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Read the table: where a line stands, and its fields without blanks around them."""
-    if not table.is_file():
-        raise CorpusError(f"nemo: {table} is missing; it comes with the repository")
-    # A sentence may hold a quotation mark that quotes nothing, hence QUOTE_NONE.
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise CorpusError(f"nemo: {table} has no column {', '.join(missing)}")
-        for row in reader:
-            fields = {name: (row[name] or "").strip() for name in COLUMNS}
-            yield f"{TABLE}:{reader.line_num}", fields
+        yield from sounds.others(f"is not in {TABLE}")

@@ -238,5 +238,5 @@ def test_crema_d_without_its_table_or_its_folder_says_so(tmp_path: Path) -> None
     with pytest.raises(CorpusError, match=r"no folder .*AudioWAV"):
         list(corpora.get("crema_d").utterances(tmp_path))
     (tmp_path / "VideoDemographics.csv").write_text("a,b\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match="no columns ActorID and Sex"):
+    with pytest.raises(CorpusError, match="no column ActorID, Sex"):
         list(corpora.get("crema_d").utterances(tmp_path))
