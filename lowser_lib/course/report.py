@@ -75,14 +75,12 @@ class Report:
         seed: The notebooks' ``SEED``.
         chapters: Results in chapter order.
         schema: Layout version.
-        trial: Whether it was a trial, with a few clips and steps: its metrics mean nothing.
     """
 
     profile: str
     seed: int
     chapters: tuple[ChapterResult, ...] = ()
     schema: int = SCHEMA
-    trial: bool = False
 
     @property
     def failed(self) -> tuple[ChapterResult, ...]:
@@ -147,7 +145,6 @@ def load(path: Path) -> Report:
         for entry in content["chapters"]:
             failure = entry.pop("failure")
             chapters.append(ChapterResult(**entry, failure=Failure(**failure) if failure else None))
-        trial = bool(content.get("trial", False))
-        return Report(content["profile"], content["seed"], tuple(chapters), trial=trial)
+        return Report(content["profile"], content["seed"], tuple(chapters))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} cannot be read ({error}); {remedy}") from error

@@ -301,7 +301,7 @@ def _record(
 
 def _earlier(settings: RunSettings, say: Callable[[str], None]) -> Report:
     """The report to go on from: an earlier one of the same profile and seed, or an empty one."""
-    fresh = Report(settings.recorded_as, settings.seed, trial=settings.trial)
+    fresh = Report(settings.recorded_as, settings.seed)
     if not settings.resume or not settings.report_path.is_file():
         return fresh
     try:

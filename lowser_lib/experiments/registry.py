@@ -27,6 +27,7 @@ from lowser_lib.methods.speaker_contrastive import (
     SpeakerContrastiveConfig,
     train_speaker_contrastive,
 )
+from lowser_lib.methods.two_stages import TwoStages
 from lowser_lib.methods.vicreg import VicRegConfig, train_vicreg
 from lowser_lib.training import Execution, History, TrainingConfig, embed, make_fabric
 
@@ -170,22 +171,29 @@ register(
 # --- speaker-contrastive learning: two stages, the second the baseline's -------------------------
 
 
-def _first_stage_rates(profile: Profile) -> dict[str, Any]:
+def first_stage_rates(profile: Profile) -> dict[str, float]:
+    """Learning rates of a first stage in a profile."""
     return {
         "learning_rate": profile.learning_rate,
         "encoder_learning_rate": FIRST_STAGE * profile.encoder_learning_rate,
     }
 
 
-def _contrastive_settings(profile: Profile) -> dict[str, Any]:
-    first = SpeakerContrastiveConfig(**_first_stage_rates(profile))
-    return {"contrastive": first, **baseline_settings(profile)}
+def two_stages(
+    train_method: Callable[..., TwoStages], speech: Speech, run: Run, settings: str, **facts: Any
+) -> TwoStages:
+    """Adapt the encoder to the unlabelled speech, then train the baseline from there.
 
-
-def _contrastive(speech: Speech, run: Run) -> Trained:
-    heard, unheard = speech.voices(run.language, run.seed)
+    Args:
+        train_method: A ``train_…`` of two stages.
+        speech: What is learned from.
+        run: The run.
+        settings: Name of the first stage's settings.
+        **facts: What else the first stage is told of the unlabelled clips, by name.
+    """
+    heard, _ = speech.voices(run.language, run.seed)
     train, validation, _ = speech.split(run.seed, run.language)
-    stages = train_speaker_contrastive(
+    return train_method(
         speech.encoder,
         speech.clips(train),
         speech.waveforms(heard),
@@ -193,9 +201,21 @@ def _contrastive(speech: Speech, run: Run) -> Trained:
         seed=run.seed,
         monitor=collapse_figures,
         folder=run.folder,
-        genders=genders(heard),
         groups=genders(train),
-        **shared(speech, run, "contrastive"),
+        **facts,
+        **shared(speech, run, settings),
+    )
+
+
+def _contrastive_settings(profile: Profile) -> dict[str, Any]:
+    first = SpeakerContrastiveConfig(**first_stage_rates(profile))
+    return {"contrastive": first, **baseline_settings(profile)}
+
+
+def _contrastive(speech: Speech, run: Run) -> Trained:
+    heard, unheard = speech.voices(run.language, run.seed)
+    stages = two_stages(
+        train_speaker_contrastive, speech, run, "contrastive", genders=genders(heard)
     )
     adapted = stages.adapted
     tables = {"unheard sentences": unheard, "target corpus": speech.target(run.language)}
@@ -274,22 +294,11 @@ register(Method("byol", "05", _byol, _byol_settings))
 
 
 def _vicreg_settings(profile: Profile) -> dict[str, Any]:
-    return {"vicreg": VicRegConfig(**_first_stage_rates(profile)), **baseline_settings(profile)}
+    return {"vicreg": VicRegConfig(**first_stage_rates(profile)), **baseline_settings(profile)}
 
 
 def _vicreg(speech: Speech, run: Run) -> Trained:
-    heard, _ = speech.voices(run.language, run.seed)
-    train, validation, _ = speech.split(run.seed, run.language)
-    stages = train_vicreg(
-        speech.encoder,
-        speech.clips(train),
-        speech.waveforms(heard),
-        speech.clips(validation),
-        seed=run.seed,
-        folder=run.folder,
-        monitor=collapse_figures,
-        **shared(speech, run, "vicreg"),
-    )
+    stages = two_stages(train_vicreg, speech, run, "vicreg")
     facts = {"stage1": {"loss": stages.adapted.history["loss"]}}
     return Trained(stages.model, stages.history, facts)
 

@@ -10,9 +10,11 @@ speaker-contrastive learning, so that the two can be compared
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -213,6 +215,7 @@ def train_vicreg(
     baseline: BaselineConfig | None = None,
     training: TrainingConfig | None = None,
     n_classes: int = 4,
+    groups: Sequence[str] | np.ndarray | None = None,
     monitor: Monitor | None = None,
     execution: Execution | None = None,
 ) -> TwoStages:
@@ -234,6 +237,7 @@ def train_vicreg(
         baseline=baseline,
         training=training,
         n_classes=n_classes,
+        groups=groups,
         monitor=monitor,
         execution=execution,
     )

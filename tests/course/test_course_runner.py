@@ -120,7 +120,7 @@ def test_a_trial_is_cut_down_and_its_records_lie_apart(
     trying = change(settings, chapters=["2"], profile="paper-trial:nano")
     found = runner.run(trying, say=lambda line: None)
     assert not found.failed
-    assert found.trial
+    assert found.profile == "paper-trial"
     assert report.load(settings.report_path) == found
     assert [file.parent.name for file in settings.results.rglob("*.json")] == ["paper-trial"]
     record = load_record(settings.results, "paper-trial", "02-tried")

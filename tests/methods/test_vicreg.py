@@ -118,6 +118,23 @@ def test_two_stages_in_one_call(tmp_path: Path) -> None:
     assert again.history == stages.history and len(list(tmp_path.glob("encoder-*.pt"))) == 1
 
 
+def test_the_second_stage_balances_groups(tmp_path: Path) -> None:
+    clips = spectrograms(speech())
+
+    def trained(groups: list[str]) -> list[float]:
+        stages = train_vicreg(
+            start(), clips, speech(), clips, seed=1, folder=tmp_path,
+            metric=lambda true, found: float((true == found).mean()),
+            settings=VicRegConfig(**SMALL),
+            baseline=BaselineConfig(hidden=8, balance_classes=False, balance_groups="loss"),
+            training=TrainingConfig(epochs=1, batch_size=8), groups=groups,
+            execution=Execution(make_fabric("cpu", "32-true")),
+        )  # fmt: skip
+        return list(stages.history["loss"])
+
+    assert trained(["female", "male"] * 8) != trained(["female"] * 3 + ["male"] * 13)
+
+
 def test_bad_input_is_refused() -> None:
     for wrong in ({"batch_size": 1}, {"steps": 0}, {"variance": -1.0}, {"seconds": 0.1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
