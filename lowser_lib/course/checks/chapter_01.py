@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -26,8 +23,7 @@ def _clips() -> pd.DataFrame:
 def check_merge_labels(student: Student) -> None:
     """Check ``merge(label) -> str | None``: excited counts as happy, other emotions as none.
 
-    Args:
-        student: The learner's function; ``label`` is an English word such as ``excited``.
+    ``label`` is an English word such as ``excited``.
     """
 
     def four(merge: Student) -> str | None:
@@ -52,9 +48,7 @@ def check_merge_labels(student: Student) -> None:
 def check_no_shared_speaker(student: Student) -> None:
     """Check ``split(clips, seed) -> (train, test)``: no speaker on both sides, no clip lost.
 
-    Args:
-        student: The learner's function; ``clips`` is a table with ``utterance_id``, ``speaker``
-            and ``emotion``, and so are both parts.
+    ``clips`` is a table with ``utterance_id``, ``speaker`` and ``emotion``, and so are both parts.
     """
 
     def pair(split: Student) -> str | None:
@@ -94,8 +88,7 @@ def check_no_shared_speaker(student: Student) -> None:
 def check_label_budget(student: Student) -> None:
     """Check ``budget(clips, per_class, seed)``: so many labelled clips of each class, nested.
 
-    Args:
-        student: The learner's function; it gives a table of the drawn clips.
+    It gives a table of the drawn clips.
     """
 
     def size(budget: Student) -> str | None:
@@ -106,7 +99,9 @@ def check_label_budget(student: Student) -> None:
 
     def balanced(budget: Student) -> str | None:
         counts = budget(_clips(), 3, 0)["emotion"].value_counts().to_dict()
-        return expect_equal(_sorted(counts), dict.fromkeys(EMOTIONS, 3), "counted by emotion")
+        return expect_equal(
+            dict(sorted(counts.items())), dict.fromkeys(EMOTIONS, 3), "counted by emotion"
+        )
 
     def once(budget: Student) -> str | None:
         ids = budget(_clips(), 8, 1)["utterance_id"]
@@ -140,8 +135,3 @@ def check_label_budget(student: Student) -> None:
 
 def _ids(drawn: pd.DataFrame) -> tuple[str, ...]:
     return tuple(np.sort(drawn["utterance_id"].to_numpy(dtype=str)).tolist())
-
-
-def _sorted(counts: dict[Any, int]) -> dict[str, int]:
-    keys: Iterable[str] = sorted(str(key) for key in counts)
-    return {key: int(counts[key]) for key in keys}

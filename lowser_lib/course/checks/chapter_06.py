@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from lowser_lib.course.checks.framework import Student, expect_close, expect_shape, run_check
+from lowser_lib.course.checks.framework import Student, expect_shape, gives, has_shape, run_check
 
 
 def check_deal(student: Student) -> None:
     """Check ``deal(labels, groups, generator)``: each group's labels, dealt among its own clips.
 
-    Args:
-        student: The learner's function; ``labels`` and ``groups`` are arrays ``(n,)``,
-            ``generator`` is a ``numpy.random.Generator``. It gives an array ``(n,)``.
+    ``labels`` and ``groups`` are arrays ``(n,)``, ``generator`` is a ``numpy.random.Generator``. It
+    gives an array ``(n,)``.
     """
     groups = np.array(["a", "b"] * 20)
     labels = np.where(groups == "a", "angry", "calm").astype(object)
@@ -53,65 +50,39 @@ def check_deal(student: Student) -> None:
         deal(given, groups.copy(), np.random.default_rng(0))
         return None if (given == labels).all() else "the labels given were changed; copy them."
 
-    run_check(
-        "labels that mean nothing", student,
-        [a_label_each, none_lost, within_groups, by_chance, input_kept],
-    )  # fmt: skip
+    cases = [a_label_each, none_lost, within_groups, by_chance, input_kept]
+    run_check("labels that mean nothing", student, cases)
 
 
 def check_moved(student: Student) -> None:
     """Check ``moved(values, emotions, speakers, emotion)``: an emotion's step within speakers.
 
-    Args:
-        student: The learner's function; the first three are arrays ``(n,)``. It gives a number:
-            the mean over speakers of their mean in the emotion less their mean when neutral,
-            divided by the standard deviation of the values less their speaker's mean.
+    The first three are arrays ``(n,)``. It gives a number: the mean over speakers of their mean in
+    the emotion less their mean when neutral, divided by the standard deviation of the values less
+    their speaker's mean.
     """
     speakers = np.repeat(["low", "high"], 4)
     emotions = np.tile(["neutral", "neutral", "angry", "angry"], 2)
     low = np.array([10.0, 12.0, 14.0, 16.0])
+    both = np.concatenate([low, low + 100])
+    # The high voice is angry more often: pooled means would take that for anger.
+    uneven = np.array([10.0, 10.0, 10.0, 11.0, 110.0, 111.0, 111.0, 111.0])
+    often = np.array(["neutral"] * 3 + ["angry"] + ["neutral"] + ["angry"] * 3)
+    spread = np.concatenate([uneven[:4] - 10.25, uneven[4:] - 110.75]).std()
+    sad, kinds = np.array([4.0, 1.0, 9.0, 3.0]), np.array(["neutral", "sad", "angry", "sad"])
+    step = 4 / low.std()
 
-    def a_number(moved: Student) -> str | None:
-        values = np.concatenate([low, low])
-        return expect_shape(moved(values, emotions, speakers, "angry"), ())
-
-    def one_speaker(moved: Student) -> str | None:
-        answer = float(moved(low, emotions[:4], speakers[:4], "angry"))
-        if math.isclose(answer, 4.0, abs_tol=1e-9):
-            return "the step is right; now divide it by the spread within speakers."
-        if math.isclose(answer, 4 / low.std(ddof=1), abs_tol=1e-9):
-            return "divide by n, not by n - 1 (ddof=0)."
-        if math.isclose(answer, -4 / low.std(), abs_tol=1e-9):
-            return "the sign: angry less neutral."
-        right = round(4 / float(low.std()), 6)
-        return expect_close(answer, right, "for neutral 10, 12 and angry 14, 16", 1e-5)
-
-    def own_voice(moved: Student) -> str | None:
-        values = np.concatenate([low, low + 100])
-        answer = float(moved(values, emotions, speakers, "angry"))
-        if math.isclose(answer, 4 / values.std(), abs_tol=1e-9):
-            return "the spread counts how voices differ; take each speaker's mean off first."
-        return expect_close(
-            answer, round(4 / float(low.std()), 6), "for a low and a high voice", 1e-5
-        )
-
-    def unequal(moved: Student) -> str | None:
-        # The high voice is angry more often: pooled means would take that for anger.
-        values = np.array([10.0, 10.0, 10.0, 11.0, 110.0, 111.0, 111.0, 111.0])
-        kinds = np.array(["neutral"] * 3 + ["angry"] + ["neutral"] + ["angry"] * 3)
-        spread = np.concatenate([values[:4] - 10.25, values[4:] - 110.75]).std()
-        answer = moved(values, kinds, speakers, "angry")
-        return expect_close(
-            answer, round(1 / float(spread), 6), "where one is angry more often (step 1)", 1e-5
-        )
-
-    def another_emotion(moved: Student) -> str | None:
-        kinds = np.array(["neutral", "sad", "angry", "sad"])
-        values = np.array([4.0, 1.0, 9.0, 3.0])
-        right = round(-2 / float(values.std()), 6)
-        return expect_close(moved(values, kinds, speakers[:4], "sad"), right, "for sad", 1e-5)
-
-    run_check(
-        "how a feature moves", student,
-        [a_number, one_speaker, own_voice, unequal, another_emotion],
-    )  # fmt: skip
+    run_check("how a feature moves", student, [
+        has_shape((np.concatenate([low, low]), emotions, speakers, "angry")),
+        gives((low, emotions[:4], speakers[:4], "angry"), step,
+              "for neutral 10, 12 and angry 14, 16",
+              (4, "the step is right; now divide it by the spread within speakers."),
+              (4 / low.std(ddof=1), "divide by n, not by n - 1 (ddof=0)."),
+              (-step, "the sign: angry less neutral.")),
+        gives((both, emotions, speakers, "angry"), step, "for a low and a high voice",
+              (4 / both.std(),
+               "the spread counts how voices differ; take each speaker's mean off first.")),
+        gives((uneven, often, speakers, "angry"), 1 / spread,
+              "where one is angry more often (step 1)"),
+        gives((sad, kinds, speakers[:4], "sad"), -2 / sad.std(), "for sad"),
+    ])  # fmt: skip

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from lowser_lib.course.checks.framework import Student, expect_close, expect_shape, run_check
+from lowser_lib.course.checks.framework import Student, expect_close, gives, has_shape, run_check
 from lowser_lib.evaluation.significance import holm
 from lowser_lib.losses import pairwise_nt_xent
 
@@ -14,30 +14,11 @@ from lowser_lib.losses import pairwise_nt_xent
 def check_two_views(student: Student) -> None:
     """Check ``two_views(one, other, temperature)``: NT-Xent with negatives from both views.
 
-    Args:
-        student: The learner's function; both views are tensors ``(N, D)`` with rows of length 1.
-            It gives a tensor that holds one number.
+    Both views are tensors ``(N, D)`` with rows of length 1. It gives a tensor that holds one
+    number.
     """
     corners = torch.eye(3, dtype=torch.float64)
-
-    def a_number(two_views: Student) -> str | None:
-        return expect_shape(two_views(corners, corners.clone(), 0.5), ())
-
-    def all_alike(two_views: Student) -> str | None:
-        alike = torch.ones(4, 1, dtype=torch.float64)
-        answer = float(two_views(alike, alike.clone(), 0.5))
-        if math.isclose(answer, math.log(4), abs_tol=1e-6):
-            return "the anchor's own view is missing: beside 4 clips of the other, 3 of its own."
-        if math.isclose(answer, math.log(8), abs_tol=1e-6):
-            return "a clip competes with itself; leave the diagonal of its own view out."
-        return expect_close(answer, math.log(7), "for four clips that are all alike", 1e-6)
-
-    def temperature(two_views: Student) -> str | None:
-        right = pairwise_nt_xent([corners, corners], 0.2)
-        return expect_close(
-            two_views(corners, corners.clone(), 0.2),
-            round(float(right), 6), "for three right angles at temperature 0.2", 1e-5,
-        )  # fmt: skip
+    alike = torch.ones(4, 1, dtype=torch.float64)
 
     def both_directions(two_views: Student) -> str | None:
         one = _directions([0.0, 20.0, 100.0])
@@ -46,40 +27,35 @@ def check_two_views(student: Student) -> None:
         there, back = (float(two_views(a, b, 0.5)) for a, b in ((one, other), (other, one)))
         if not math.isclose(there, back, abs_tol=1e-9):
             return "both views have to be anchors: take the mean of rows and columns."
-        if math.isclose(there, 2 * right, abs_tol=1e-6):
-            return "that is the sum over both views; take their mean."
-        return expect_close(there, round(right, 6), "for three clips on a circle", 1e-5)
+        summed = (2 * right, "that is the sum over both views; take their mean.")
+        return expect_close(there, right, "for three clips on a circle", summed)
 
-    def no_overflow(two_views: Student) -> str | None:
-        return expect_close(
-            two_views(corners.float(), corners.float(), 0.005), 0.0,
-            "at temperature 0.005 (mind exp of 200)", 1e-5,
-        )  # fmt: skip
-
-    run_check(
-        "the loss of two views", student,
-        [a_number, all_alike, temperature, both_directions, no_overflow],
-    )  # fmt: skip
+    run_check("the loss of two views", student, [
+        has_shape((corners, corners, 0.5)),
+        gives((alike, alike, 0.5), math.log(7), "for four clips that are all alike",
+              (math.log(4),
+               "the anchor's own view is missing: beside 4 clips of the other, 3 of its own."),
+              (math.log(8),
+               "a clip competes with itself; leave the diagonal of its own view out.")),
+        gives((corners, corners, 0.2), pairwise_nt_xent([corners, corners], 0.2),
+              "for three right angles at temperature 0.2"),
+        both_directions,
+        gives((corners.float(), corners.float(), 0.005), 0.0,
+              "at temperature 0.005 (mind exp of 200)"),
+    ])  # fmt: skip
 
 
 def check_corrected(student: Student) -> None:
     """Check ``corrected(p_values)``: Holm's correction.
 
-    Args:
-        student: The learner's function; ``p_values`` is a list of m values in [0, 1], in any order.
-            It gives m values, in the same order.
+    ``p_values`` is a list of m values in [0, 1], in any order. It gives m values, in the same
+    order.
     """
 
-    def one_test(corrected: Student) -> str | None:
-        return expect_close(corrected([0.03]), [0.03], "for a single test")
-
     def smallest(corrected: Student) -> str | None:
-        answer = corrected([0.01, 0.3, 0.2])
-        if hint := expect_shape(answer, (3,)):
-            return hint
-        if math.isclose(float(answer[0]), 0.01):
-            return "the smallest of three is multiplied by three."
-        return expect_close(answer[0], 0.03, "for the smallest of 0.01, 0.3 and 0.2")
+        times = (0.01, "the smallest of three is multiplied by three.")
+        answer = corrected([0.01, 0.3, 0.2])[0]
+        return expect_close(answer, 0.03, "for the smallest of 0.01, 0.3 and 0.2", times)
 
     def next_ones(corrected: Student) -> str | None:
         answer = corrected([0.01, 0.02, 0.03, 0.2])
@@ -94,18 +70,15 @@ def check_corrected(student: Student) -> None:
             return "0.012 is a larger p than 0.01; its corrected value must not be smaller."
         return expect_close(answer, holm(given), "for 0.01, 0.011 and 0.012")
 
-    def at_most_one(corrected: Student) -> str | None:
-        return expect_close(corrected([0.6, 0.7]), [1.0, 1.0], "for 0.6 and 0.7")
-
-    def any_order(corrected: Student) -> str | None:
-        return expect_close(
-            corrected([0.2, 0.01, 0.03]), [0.2, 0.03, 0.06], "for 0.2, 0.01 and 0.03, in this order"
-        )
-
-    run_check(
-        "Holm's correction", student,
-        [one_test, smallest, next_ones, never_smaller, at_most_one, any_order],
-    )  # fmt: skip
+    run_check("Holm's correction", student, [
+        gives(([0.03],), [0.03], "for a single test"),
+        has_shape(([0.01, 0.3, 0.2],), (3,)),
+        smallest,
+        next_ones,
+        never_smaller,
+        gives(([0.6, 0.7],), [1.0, 1.0], "for 0.6 and 0.7"),
+        gives(([0.2, 0.01, 0.03],), [0.2, 0.03, 0.06], "for 0.2, 0.01 and 0.03, in this order"),
+    ])  # fmt: skip
 
 
 def _directions(degrees: list[float]) -> torch.Tensor:

@@ -6,33 +6,23 @@ import math
 
 import numpy as np
 
-from lowser_lib.course.checks.framework import Student, expect_close, expect_shape, run_check
+from lowser_lib.course.checks.framework import Student, expect_close, gives, has_shape, run_check
 
 
 def check_apart(student: Student) -> None:
     """Check ``apart(shares, recalls, other_shares, other_recalls)``: what a raw gap is made of.
 
-    Args:
-        student: The learner's function; all four are arrays ``(classes,)``. The first group's
-            recall is ``nan`` where its share is 0. It gives two numbers: what the mix makes, and
-            what understanding makes.
+    All four are arrays ``(classes,)``. The first group's recall is ``nan`` where its share is 0. It
+    gives two numbers: what the mix makes, and what understanding makes.
     """
     mixed, even = np.array([0.75, 0.25]), np.array([0.5, 0.5])
     good, poor = np.array([0.8, 0.2]), np.array([0.6, 0.4])
-
-    def two_numbers(apart: Student) -> str | None:
-        return expect_shape(np.asarray(apart(even, good, even, good), dtype=float), (2,))
 
     def same_understanding(apart: Student) -> str | None:
         mix, understanding = apart(mixed, good, even, good)
         if math.isclose(mix, -0.15, abs_tol=1e-9):
             return "the gap is the first group less the other; yours is the other way round."
         return expect_close([mix, understanding], [0.15, 0.0], "where recalls are alike")
-
-    def same_mix(apart: Student) -> str | None:
-        return expect_close(
-            list(apart(mixed, good, mixed, poor)), [0.0, 0.1], "where both say the same"
-        )
 
     def both(apart: Student) -> str | None:
         mix, understanding = apart(mixed, good, even, poor)
@@ -54,61 +44,31 @@ def check_apart(student: Student) -> None:
             )
         return expect_close(list(parts), [-0.1, -0.2], "where the first group never says a class")
 
-    run_check(
-        "a raw gap, taken apart", student,
-        [two_numbers, same_understanding, same_mix, both, never_said],
-    )  # fmt: skip
+    run_check("a raw gap, taken apart", student, [
+        has_shape((even, good, even, good), (2,)),
+        same_understanding,
+        gives((mixed, good, mixed, poor), [0.0, 0.1], "where both say the same"),
+        both,
+        never_said,
+    ])  # fmt: skip
 
 
 def check_within(student: Student) -> None:
     """Check ``within(recalls, other_recalls, clips, other_clips, least)``: the mean gap.
 
-    Args:
-        student: The learner's function; the first four are arrays ``(classes,)``, ``least`` is how
-            many clips a cell must have. Recalls are ``nan`` where there is no clip. It gives the
-            mean difference over classes of which both groups have enough, ``nan`` where there are
-            none.
+    The first four are arrays ``(classes,)``, ``least`` is how many clips a cell must have. Recalls
+    are ``nan`` where there is no clip. It gives the mean difference over classes of which both
+    groups have enough, ``nan`` where there are none.
     """
     first, second = np.array([0.9, 0.4, 0.5, 0.7]), np.array([0.5, 0.6, 0.1, 0.9])
-    many = np.array([20, 20, 20, 20])
+    many, few = np.array([20, 20, 20, 20]), np.array([4, 20, 20, 20])
+    large, none = np.array([97, 9, 9, 9]), np.array([0, 20, 20, 20])
+    lacking = np.array([math.nan, 0.4, 0.5, 0.7])
 
-    def a_number(within: Student) -> str | None:
-        return expect_shape(np.asarray(within(first, second, many, many, 5), dtype=float), ())
-
-    def all_there(within: Student) -> str | None:
-        answer = float(within(first, second, many, many, 5))
-        if math.isclose(answer, -0.1, abs_tol=1e-9):
-            return "the gap is the first group less the other; yours is the other way round."
-        return expect_close(answer, 0.1, "for four full classes")
-
-    def not_by_size(within: Student) -> str | None:
-        return expect_close(
-            float(within(first, second, np.array([97, 9, 9, 9]), many, 5)), 0.1,
-            "every class counts the same, however many clips it has:",
-        )  # fmt: skip
-
-    def too_few(within: Student) -> str | None:
-        few = np.array([4, 20, 20, 20])
-        answer = float(within(first, second, few, many, 5))
-        if math.isclose(answer, 0.1, abs_tol=1e-9):
-            return "the first class has 4 of the 5 clips that it takes; leave it out."
-        if not math.isclose(answer, 0.0, abs_tol=1e-9):
-            return expect_close(answer, 0.0, "without the first class, the mean of the other three")
+    def other_group_too(within: Student) -> str | None:
         if not math.isclose(float(within(first, second, many, few, 5)), 0.0, abs_tol=1e-9):
             return "a cell that the *other* group lacks is missing, too."
         return None
-
-    def at_least(within: Student) -> str | None:
-        return expect_close(
-            float(within(first, second, np.full(4, 5), many, 5)), 0.1, "exactly five are enough:"
-        )  # fmt: skip
-
-    def empty(within: Student) -> str | None:
-        lacking = np.array([math.nan, 0.4, 0.5, 0.7])
-        return expect_close(
-            float(within(lacking, second, np.array([0, 20, 20, 20]), many, 5)), 0.0,
-            "where the first group never says the first class",
-        )  # fmt: skip
 
     def nothing(within: Student) -> str | None:
         answer = float(within(first, second, np.full(4, 2), many, 5))
@@ -116,26 +76,30 @@ def check_within(student: Student) -> None:
             return f"where no class is left there is no gap to tell: nan, not {answer}."
         return None
 
-    run_check(
-        "the gap within emotions", student,
-        [a_number, all_there, not_by_size, too_few, at_least, empty, nothing],
-    )  # fmt: skip
+    run_check("the gap within emotions", student, [
+        has_shape((first, second, many, many, 5)),
+        gives((first, second, many, many, 5), 0.1, "for four full classes",
+              (-0.1, "the gap is the first group less the other; yours is the other way round.")),
+        gives((first, second, large, many, 5), 0.1,
+              "every class counts the same, however many clips it has:"),
+        gives((first, second, few, many, 5), 0.0,
+              "without the first class, the mean of the other three",
+              (0.1, "the first class has 4 of the 5 clips that it takes; leave it out.")),
+        other_group_too,
+        gives((first, second, np.full(4, 5), many, 5), 0.1, "exactly five are enough:"),
+        gives((lacking, second, none, many, 5), 0.0,
+              "where the first group never says the first class"),
+        nothing,
+    ])  # fmt: skip
 
 
 def check_weights(student: Student) -> None:
     """Check ``weights(cells)``: weights of clips that give every cell the same say.
 
-    Args:
-        student: The learner's function; ``cells`` is an array ``(clips,)`` of whole numbers, some
-            of which may not occur. It gives weights ``(clips,)`` with mean 1.
+    ``cells`` is an array ``(clips,)`` of whole numbers, some of which may not occur. It gives
+    weights ``(clips,)`` with mean 1.
     """
     uneven = np.array([0, 0, 0, 2])
-
-    def a_weight_each(weights: Student) -> str | None:
-        return expect_shape(weights(uneven), (4,))
-
-    def already_even(weights: Student) -> str | None:
-        return expect_close(weights(np.array([1, 0, 1, 0])), [1, 1, 1, 1], "for two cells of two")
 
     def same_say(weights: Student) -> str | None:
         answer = np.asarray(weights(uneven), dtype=float)
@@ -145,12 +109,9 @@ def check_weights(student: Student) -> None:
             return f"each cell has the same say, but the mean must be 1; yours is {answer.mean()}."
         return expect_close(answer, [2 / 3, 2 / 3, 2 / 3, 2], "for cells of three clips and one")
 
-    def in_place(weights: Student) -> str | None:
-        return expect_close(
-            weights(np.array([2, 0, 0, 0])), [2, 2 / 3, 2 / 3, 2 / 3], "for cells 2, 0, 0, 0"
-        )
-
-    run_check(
-        "weights that give every cell the same say", student,
-        [a_weight_each, already_even, same_say, in_place],
-    )  # fmt: skip
+    run_check("weights that give every cell the same say", student, [
+        has_shape((uneven,), (4,)),
+        gives((np.array([1, 0, 1, 0]),), [1, 1, 1, 1], "for two cells of two"),
+        same_say,
+        gives((np.array([2, 0, 0, 0]),), [2, 2 / 3, 2 / 3, 2 / 3], "for cells 2, 0, 0, 0"),
+    ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,20 +28,11 @@ def run_check(title: str, student: Student, cases: Sequence[Case]) -> None:
             :class:`NotImplementedError` or gives None, counts as not written yet.
         cases: What to try, from coarse to fine; the first that gives a hint ends the check.
     """
-    print(verdict(title, student, cases))
+    print(_verdict(title, student, cases))
 
 
-def verdict(title: str, student: Student, cases: Sequence[Case]) -> str:
-    """The line that :func:`run_check` prints.
-
-    Args:
-        title: What the function is to do, in a few words.
-        student: The learner's function.
-        cases: What to try.
-
-    Returns:
-        ``Solved: title.`` or ``Not yet: hint``.
-    """
+def _verdict(title: str, student: Student, cases: Sequence[Case]) -> str:
+    """The line that :func:`run_check` prints: ``Solved: title.`` or ``Not yet: hint``."""
     if not callable(student):
         return f"Not yet: hand over the function itself, not {_shown(student)}."
     name = getattr(student, "__name__", "your function")
@@ -69,6 +61,44 @@ def _finished(student: Student) -> Student:
     return call
 
 
+def gives(
+    arguments: Sequence[Any],
+    value: Any,
+    what: str,
+    *mistakes: tuple[Any, str],
+    tolerance: float = 1e-5,
+) -> Case:
+    """A case: for these arguments the learner's function gives this value.
+
+    Args:
+        arguments: What it is called with; copies, so that nothing it does to them is seen.
+        value: The right answer, a number, sequence, array or tensor.
+        what: The case in words, put before the right answer: ``for two equal clips``.
+        *mistakes: Answers that a known mistake gives, each with the hint that tells of it.
+        tolerance: Largest absolute difference.
+    """
+
+    def case(student: Student) -> str | None:
+        answer = student(*copy.deepcopy(tuple(arguments)))
+        return expect_close(answer, value, what, *mistakes, tolerance=tolerance)
+
+    return case
+
+
+def has_shape(arguments: Sequence[Any], shape: tuple[int, ...] = (), letters: str = "") -> Case:
+    """A case: what the learner's function gives has this shape; see :func:`expect_shape`."""
+
+    def case(student: Student) -> str | None:
+        return expect_shape(student(*copy.deepcopy(tuple(arguments))), shape, letters)
+
+    return case
+
+
+def as_array(answer: Any) -> np.ndarray:
+    """An answer as an array, be it a number, a sequence or a tensor."""
+    return np.asarray(answer.detach().cpu().numpy() if hasattr(answer, "detach") else answer)
+
+
 def expect_shape(answer: Any, shape: tuple[int, ...], letters: str = "") -> str | None:
     """Hint when an array or tensor has another shape.
 
@@ -77,30 +107,45 @@ def expect_shape(answer: Any, shape: tuple[int, ...], letters: str = "") -> str 
         shape: The shape it should have; ``()`` for a number.
         letters: What the sizes stand for, such as ``(batch, dimension)``.
     """
-    found = tuple(np.shape(_array(answer)))
+    found = as_array(answer).shape
     if found == shape:
         return None
     meaning = f" {letters}" if letters else ""
     return f"the shape should be {shape}{meaning}, yours is {found}."
 
 
-def expect_close(answer: Any, value: Any, what: str, tolerance: float = 1e-6) -> str | None:
+def expect_close(
+    answer: Any,
+    value: Any,
+    what: str,
+    *mistakes: tuple[Any, str],
+    tolerance: float = 1e-5,
+) -> str | None:
     """Hint when numbers differ.
 
     Args:
         answer: A number, array or tensor from the learner's function.
         value: The right one, of the same shape.
-        what: The case in words, put before the right answer: ``for two equal clips``.
-        tolerance: Largest absolute difference.
+        what: As of :func:`gives`, like the next two.
+        *mistakes: Likewise.
+        tolerance: Likewise.
     """
-    given, right = np.asarray(_array(answer)), np.asarray(_array(value))
+    given, right = as_array(answer), as_array(value)
     if given.shape != right.shape:
         return expect_shape(given, right.shape)
+    if _close(given, right, tolerance):
+        return None
+    for wrong, hint in mistakes:
+        if _close(given, as_array(wrong), tolerance):
+            return hint
+    return f"{what} the answer is {_shown(right)}, yours is {_shown(given)}."
+
+
+def _close(given: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
     try:
-        close = np.allclose(given.astype(float), right.astype(float), rtol=0.0, atol=tolerance)
-    except (TypeError, ValueError):
-        close = False
-    return None if close else f"{what} the answer is {_shown(right)}, yours is {_shown(given)}."
+        return np.allclose(given.astype(float), right.astype(float), rtol=0.0, atol=tolerance)
+    except (TypeError, ValueError):  # words, or of another shape
+        return False
 
 
 def expect_equal(answer: Any, value: Any, what: str) -> str | None:
@@ -116,10 +161,6 @@ def expect_equal(answer: Any, value: Any, what: str) -> str | None:
     except (TypeError, ValueError, RuntimeError):  # arrays do not say yes or no
         equal = False
     return None if equal else f"{what} the answer is {value!r}, yours is {_shown(answer)}."
-
-
-def _array(value: Any) -> Any:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def _shown(value: Any) -> str:
