@@ -171,7 +171,7 @@ register(
 # --- speaker-contrastive learning: two stages, the second the baseline's -------------------------
 
 
-def first_stage_rates(profile: Profile) -> dict[str, float]:
+def first_stage_rates(profile: Profile) -> dict[str, Any]:
     """Learning rates of a first stage in a profile."""
     return {
         "learning_rate": profile.learning_rate,
