@@ -18,6 +18,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ SEAL = "content_sha256"
 
 HOME_VARIABLE = "LOWSER_HOME"
 """The environment variable that names the folder; it is read here alone."""
+
+REINSTALL = "install LowSER again (`make setup`)"
+"""What to do where something that comes with LowSER is missing or damaged."""
 
 _PART = re.compile(r"\..*\.[0-9a-f]{32}\.part", re.DOTALL)
 
@@ -273,6 +277,81 @@ def read_safetensors(
         return safetensors.torch.load(stored)
     except safetensors.SafetensorError as cause:
         raise error(f"{path}: not a safetensors file ({cause}); {remedy}") from cause
+
+
+# Weights
+
+
+def read_card(path: Path, error: type[LowserError]) -> dict[str, Any]:
+    """Read the card of an encoder that comes with LowSER.
+
+    Args:
+        path: The card, JSON.
+        error: The error to raise where it is missing or damaged.
+
+    Returns:
+        ``dims``, ``description``, and ``sha256`` of the weights' file (null as long as no weights
+        are shipped); once trained also ``training``: settings, hours of speech, and phoneme error
+        rates as shares of 1.
+
+    Raises:
+        LowserError: ``error``: the card is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        itemgetter("dims", "description", "sha256")(content)  # without them it is no card
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise error(f"{path}: missing or damaged ({cause!r}); {REINSTALL}") from cause
+    return content
+
+
+def fetch(
+    name: str,
+    url: str,
+    path: Path,
+    sha256: str | None,
+    error: type[LowserError],
+    otherwise: str = "",
+) -> Path:
+    """Fetch published weights, or find the copy that lies there, perhaps put there by hand.
+
+    Args:
+        name: What they are called, for messages.
+        url: Where they are published.
+        path: Where they are kept; what arrives incomplete or with another hash is not kept.
+        sha256: What the file must hash to, as hexadecimal digits; None takes what comes.
+        error: The error to raise where they cannot be had.
+        otherwise: What else may be put at ``path``.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        LowserError: ``error``: there is no network, or the file has another hash.
+    """
+    import pooch
+
+    try:
+        pooch.retrieve(
+            url,
+            known_hash=sha256 and f"sha256:{sha256}",
+            fname=path.name,
+            path=path.parent,
+            downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
+        )
+    except (OSError, ValueError) as cause:  # pooch: ValueError for a wrong hash; network: OSError
+        if isinstance(cause, ValueError) and "hash" in str(cause):
+            reason = f"what came back has not the SHA-256 {sha256}"
+        else:
+            reason = f"it could not be fetched ({type(cause).__name__})"
+        held = " A file of that name lies there, but has another hash." if path.is_file() else ""
+        known = f" (SHA-256 {sha256})" if sha256 else ""
+        raise error(
+            f"{name}: {reason}.{held} Without network, fetch {url} elsewhere and put it at "
+            f"{path}{known}{otherwise}; the chapters look in LOWSER_HOME/checkpoints. Or use "
+            "'nano', which needs no network"
+        ) from cause
+    return path
 
 
 # Hashes

@@ -7,15 +7,18 @@ that worker processes can import them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from lowser_lib.encoders import WhisperEncoder
+from lowser_lib.errors import AudioError
 from lowser_lib.experiments import data, paths, profiles
 from lowser_lib.experiments.speech import macro_f1, score, split
 from lowser_lib.manifest import emotion_codes
@@ -34,9 +37,62 @@ from lowser_lib.training import (
 from lowser_lib.views import MelView
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.egemaps import EgemapsView
-from lowser_lib.views.standardisation import BandStatistics, match_bands
+from lowser_lib.views.standardisation import FLOOR
 
 HELD_OUT = "held-out speakers"
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """Mean and standard deviation of each mel band over the frames of many clips.
+
+    Attributes:
+        mean: ``(n_mels,)`` float64.
+        deviation: ``(n_mels,)`` float64, at least :data:`FLOOR`.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, mels: Sequence[np.ndarray]) -> BandStatistics:
+        """Measure a corpus; every frame counts alike.
+
+        Args:
+            mels: log-mel spectrograms ``(n_mels, T)``, T may differ.
+
+        Raises:
+            AudioError: there is no spectrogram.
+        """
+        if not len(mels):
+            raise AudioError("no spectrograms to take statistics of: the corpus has no clip")
+        frames = sum(mel.shape[1] for mel in mels)
+        mean = sum(mel.sum(axis=1, dtype=np.float64) for mel in mels) / frames
+        squares = sum(np.square(mel - mean[:, None], dtype=np.float64).sum(axis=1) for mel in mels)
+        return cls(np.asarray(mean), np.maximum(np.sqrt(squares / frames), FLOOR))
+
+
+def match_bands(
+    mels: Sequence[np.ndarray], reference: BandStatistics, own: BandStatistics | None = None
+) -> list[np.ndarray]:
+    """Give the bands of a corpus the mean and deviation of another.
+
+    Args:
+        mels: log-mel spectrograms ``(n_mels, T)`` of one corpus.
+        reference: statistics to be had afterwards, usually those of the training clips.
+        own: statistics of the corpus; None measures these clips. All clips of a corpus should be
+            given at once, or its statistics.
+
+    Returns:
+        float32 arrays of the same shapes.
+
+    Raises:
+        AudioError: there is no spectrogram.
+    """
+    own = own or BandStatistics.of(mels)
+    scale = (reference.deviation / own.deviation)[:, None]
+    shift = reference.mean[:, None] - own.mean[:, None] * scale
+    return [(mel * scale + shift).astype(np.float32) for mel in mels]
 
 
 class Speech:

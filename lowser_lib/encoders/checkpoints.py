@@ -12,14 +12,11 @@ one has, too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import pooch
 import torch
 import whisper
 from torch import Tensor
@@ -172,13 +169,17 @@ def read(
     if name_or_path in known_names():
         return find(str(name_or_path), download_root, addresses)
     path = Path(name_or_path)
-    if path.is_dir():
-        return read_folder(path)
-    if not path.is_file():
+    if not path.is_dir() and not path.is_file():
         raise CheckpointError(
             f"{name_or_path}: neither a checkpoint file nor a folder nor a known name; "
             f"known: {', '.join(known_names())}"
         )
+    return _read_path(path)
+
+
+def _read_path(path: Path) -> Checkpoint:
+    if path.is_dir():
+        return read_folder(path)
     return read_openai(path, f"Whisper encoder from the file {path.name}")
 
 
@@ -240,50 +241,36 @@ def read_openai(path: Path, description: str) -> Checkpoint:
 
 
 def nano_card(folder: Path = NANO_FOLDER) -> dict[str, Any]:
-    """What is known of the small encoder: sizes, origin, and how it was trained.
+    """What is known of the small encoder, see :func:`lowser_lib.files.read_card`.
 
     Args:
         folder: the folder that holds ``nano.json``.
 
-    Returns:
-        ``dims``, ``description`` and ``sha256``, see :func:`read_nano`; once trained also
-        ``training``: settings, hours of speech, and phoneme error rates as shares of 1.
-
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    card = folder / "nano.json"
-    try:
-        content: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
-        itemgetter("dims", "description", "sha256")(content)  # without them it is no card
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{card}: missing or damaged ({error!r}); install LowSER again (`make setup`)"
-        ) from error
-    return content
+    return files.read_card(folder / "nano.json", CheckpointError)
 
 
 def read_nano(folder: Path = NANO_FOLDER) -> Checkpoint:
     """Read the small encoder that comes with LowSER.
 
-    ``nano.json`` holds ``dims``, ``description``, and ``sha256``: the hash of ``nano.safetensors``,
-    or null as long as no weights are shipped. Positions may be left out of the weights: they are
-    the sinusoids of Vaswani et al. 2017, section 3.5, which the encoder computes by itself.
+    Positions may be left out of the weights: they are the sinusoids of Vaswani et al. 2017, section
+    3.5, which the encoder computes by itself.
 
     Args:
-        folder: the folder that holds the two files.
+        folder: the folder that holds ``nano.json`` and ``nano.safetensors``.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the weights are not the announced ones.
     """
     card, file = folder / "nano.json", folder / "nano.safetensors"
-    remedy = "install LowSER again (`make setup`)"
     content = nano_card(folder)
     dims, description, sha256 = content["dims"], content["description"], content["sha256"]
     dimensions = EncoderDimensions.from_mapping(dims, card)
     if sha256 is None:
         return Checkpoint(dimensions, None, description, str(card))
-    weights = files.read_safetensors(file, CheckpointError, remedy, sha256)
+    weights = files.read_safetensors(file, CheckpointError, files.REINSTALL, sha256)
     return Checkpoint(dimensions, weights, description, str(file))
 
 
@@ -330,7 +317,9 @@ def find(
             f"than OpenAI published (SHA-256 {sha256}). Move it away and run again, and it is "
             "fetched; or give the file itself instead of the name"
         )
-    return read_openai(_fetch(name, url, root), f"Whisper {name}, as published by OpenAI")
+    half = ", or its encoder's part under any name ending in .pt" if name in TENSOR_HASHES else ""
+    path = files.fetch(f"Whisper {name}", url, root / file_name, sha256, CheckpointError, half)
+    return read_openai(path, f"Whisper {name}, as published by OpenAI")
 
 
 def held(download_root: Path) -> dict[str, str]:
@@ -348,7 +337,7 @@ def held(download_root: Path) -> dict[str, str]:
     answer = {}
     for path in _candidates(download_root, ""):
         try:
-            part = read_folder(path) if path.is_dir() else read_openai(path, "")
+            part = _read_path(path)
         except CheckpointError as error:
             answer[path.name] = f"cannot be used ({error})"
             continue
@@ -361,7 +350,7 @@ def held(download_root: Path) -> dict[str, str]:
 def _of_shape(path: Path, dimensions: EncoderDimensions) -> Checkpoint | None:
     """Read a checkpoint if it can be read and has this shape."""
     try:
-        part = read_folder(path) if path.is_dir() else read_openai(path, "")
+        part = _read_path(path)
     except CheckpointError:
         return None
     return part if part.dimensions == dimensions else None
@@ -373,31 +362,3 @@ def _candidates(root: Path, file_name: str) -> Iterator[Path]:
     for path in sorted(places, key=lambda place: place.name != file_name):
         if (path.suffix == ".pt" and path.is_file()) or (path / "config.json").is_file():
             yield path
-
-
-def _fetch(name: str, url: str, root: Path) -> Path:
-    """Fetch a published checkpoint into a folder, its SHA-256 verified."""
-    sha256, file_name = url.split("/")[-2:]
-    try:
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{sha256}",
-            fname=file_name,
-            path=root,
-            downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
-        )
-    except (OSError, ValueError) as error:  # pooch: ValueError for a wrong hash; network: OSError
-        reason = (
-            "what came back has not the SHA-256 that OpenAI published"
-            if isinstance(error, ValueError) and "hash" in str(error)
-            else f"it could not be fetched ({type(error).__name__})"
-        )
-        part = (
-            ", or its encoder's part under any name ending in .pt" if name in TENSOR_HASHES else ""
-        )
-        raise CheckpointError(
-            f"Whisper {name}: {reason}. Without network, fetch {url} elsewhere and put it at "
-            f"{root / file_name} (SHA-256 {sha256}){part}; LOWSER_HOME/checkpoints is looked in. "
-            "Or give the file itself instead of the name, or use 'nano', which needs no network"
-        ) from error
-    return root / file_name

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import pooch
 import torch
 import torchaudio
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model, wavlm_model
@@ -32,7 +31,6 @@ NANO_FOLDER = Path(__file__).with_name("wav2vec2_nano")
 PUBLISHED_AT = "https://download.pytorch.org/torchaudio/models/"
 
 _FACTORIES = {"Wav2Vec2": wav2vec2_model, "WavLM": wavlm_model}
-_REINSTALL = "install LowSER again (`make setup`)"
 
 
 @dataclass(frozen=True)
@@ -101,19 +99,19 @@ class Source:
             except (TypeError, ValueError, RuntimeError, KeyError) as error:
                 raise CheckpointError(
                     f"{self.name}: its sizes do not describe a model of torchaudio ({error!r}); "
-                    f"{_REINSTALL}, or correct the bundle that was given"
+                    f"{files.REINSTALL}, or correct the bundle that was given"
                 ) from error
 
     def _read_nano(self, file: Path) -> Wav2Vec2Model:
-        weights = files.read_safetensors(file, CheckpointError, _REINSTALL, self.sha256)
+        weights = files.read_safetensors(file, CheckpointError, files.REINSTALL, self.sha256)
         model = self._drawn(0)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
             raise CheckpointError(
-                f"{file}: does not hold the weights of such a model ({error}); {_REINSTALL}"
+                f"{file}: does not hold the weights of such a model ({error}); {files.REINSTALL}"
             ) from error
-        return _finite(model, file, _REINSTALL)
+        return _finite(model, file, files.REINSTALL)
 
     def _read_published(self, file: Path, bundle: Wav2Vec2Bundle) -> Wav2Vec2Model:
         remedy = "delete it, so that it is fetched again"
@@ -166,12 +164,17 @@ def find(
 ) -> Source:
     """Find trained weights, fetching them if need be.
 
+    torchaudio publishes no hashes of its bundles. Without ``sha256`` a download is only known to be
+    complete, and the checksums inside it are compared when it is read; features in the cache carry
+    the hash of the file that they were made with.
+
     Args:
         name_or_bundle: ``"nano"``, the name of a bundle of torchaudio (``"WAV2VEC2_BASE"``), or a
             bundle itself.
-        download_root: folder that keeps fetched weights; see :func:`fetch`.
+        download_root: folder that keeps fetched weights; by default ``checkpoints`` in
+            :func:`lowser_lib.files.home`. A copy put there by hand is taken.
         address: where else the bundle's weights can be had, such as a mirror.
-        sha256: what the file of the bundle's weights must hash to; see :func:`fetch`.
+        sha256: what their file must hash to, as hexadecimal digits; None takes what comes.
 
     Raises:
         CheckpointError: the weights are missing, are not the announced ones, or could not be
@@ -181,7 +184,10 @@ def find(
     if name_or_bundle == "nano":
         return _nano_source(NANO_FOLDER)
     name, bundle = _bundle(name_or_bundle)
-    file = fetch(name, bundle, download_root, address, sha256)
+    published = _address(bundle)
+    root = download_root or files.home() / "checkpoints"
+    file = root / Path(urlparse(published).path).name
+    files.fetch(name, address or published, file, sha256, CheckpointError)
     return Source(
         name, _normalisation(bundle), _architecture(bundle),
         f"{name}, as published with torchaudio", file, files.sha256(file), bundle=bundle,
@@ -206,25 +212,16 @@ def find_untrained(name_or_bundle: str | Wav2Vec2Bundle, seed: int) -> Source:
 
 
 def nano_card(folder: Path = NANO_FOLDER) -> dict[str, Any]:
-    """What is known of the small model: sizes, origin, and how it was trained.
+    """What is known of the small model, see :func:`lowser_lib.files.read_card`.
 
     Args:
-        folder: the folder that holds ``wav2vec2_nano.json``.
-
-    Returns:
-        ``dims`` (arguments of ``torchaudio.models.wav2vec2_model``), ``description`` and ``sha256``
-        (of ``wav2vec2_nano.safetensors``; null as long as no weights are shipped); once trained
-        also ``training``: settings, hours of speech, and phoneme error rates as shares of 1.
+        folder: the folder that holds ``wav2vec2_nano.json``. Its ``dims`` are the arguments of
+            ``torchaudio.models.wav2vec2_model``.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    card = folder / "wav2vec2_nano.json"
-    try:
-        content: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
-        return {**content, **{key: content[key] for key in ("dims", "description", "sha256")}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{card}: missing or damaged ({error!r}); {_REINSTALL}") from error
+    return files.read_card(folder / "wav2vec2_nano.json", CheckpointError)
 
 
 def _nano_source(folder: Path, trained: bool = True) -> Source:
@@ -237,11 +234,11 @@ def _nano_source(folder: Path, trained: bool = True) -> Source:
             "'WAV2VEC2_BASE', or the untrained control, Wav2Vec2View.random('nano', seed=0)"
         )
     if trained and not file.is_file():
-        raise CheckpointError(f"{file}: no such file; {_REINSTALL}")
+        raise CheckpointError(f"{file}: no such file; {files.REINSTALL}")
     dims = content["dims"]
     if not isinstance(dims, dict) or not isinstance(dims.get("encoder_num_layers"), int):
         card = file.with_suffix(".json")
-        raise CheckpointError(f"{card}: `dims` does not describe a model; {_REINSTALL}")
+        raise CheckpointError(f"{card}: `dims` does not describe a model; {files.REINSTALL}")
     architecture = _as_json("Wav2Vec2", dims)
     description, sha256 = content["description"], content["sha256"]
     return Source("nano", "unit_variance", architecture, description, file, sha256)
@@ -275,58 +272,3 @@ def _as_json(family: str, sizes: Mapping[str, object]) -> str:
 def _address(bundle: Wav2Vec2Bundle) -> str:
     path: str = bundle._path
     return path if urlparse(path).scheme else PUBLISHED_AT + path
-
-
-def fetch(
-    name: str,
-    bundle: Wav2Vec2Bundle,
-    download_root: Path | None = None,
-    address: str | None = None,
-    sha256: str | None = None,
-) -> Path:
-    """Fetch the weights of a bundle, or find the copy that is already there.
-
-    torchaudio publishes no hashes of its bundles. Without ``sha256`` a download is only known to be
-    complete, and the checksums inside it are compared when it is read; features in the cache carry
-    the hash of the file that they were made with.
-
-    Args:
-        name: what the bundle is called, for messages.
-        bundle: the bundle.
-        download_root: folder that keeps weights; by default ``checkpoints`` in LowSER's folder of
-            the user's cache. A copy put there by hand is taken.
-        address: where the file is; by default the address that torchaudio itself fetches it from.
-        sha256: what the file must hash to, as hexadecimal digits; None takes what comes.
-
-    Returns:
-        The file.
-
-    Raises:
-        CheckpointError: there is no network, or the file has another hash. A file that arrives
-            incomplete or with the wrong hash is not kept.
-    """
-    if download_root is None:
-        download_root = Path(pooch.os_cache("lowser")) / "checkpoints"
-    path = download_root / Path(urlparse(_address(bundle)).path).name
-    address = address or _address(bundle)
-    try:
-        pooch.retrieve(
-            address,
-            known_hash=None if sha256 is None else f"sha256:{sha256}",
-            fname=path.name,
-            path=download_root,
-            downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
-        )
-    except (OSError, ValueError) as error:  # pooch: ValueError for a wrong hash; network: OSError
-        reason = (
-            f"what came back has not the SHA-256 {sha256}"
-            if isinstance(error, ValueError) and "hash" in str(error)
-            else f"its weights could not be fetched ({type(error).__name__})"
-        )
-        held = " A file of that name lies there, but has another hash." if path.is_file() else ""
-        raise CheckpointError(
-            f"{name}: {reason}.{held} Without network, fetch {address} elsewhere and put it at "
-            f"{path} (the chapters look in LOWSER_HOME/checkpoints), or use 'nano', which needs "
-            "no network"
-        ) from error
-    return path
