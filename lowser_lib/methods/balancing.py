@@ -126,29 +126,26 @@ class Balance(NamedTuple):
 
 def balance_of(
     labels: Tensor,
-    n_classes: int,
-    *,
-    classes: bool,
-    groups_by: str,
     groups: Sequence[str] | np.ndarray | None,
+    n_classes: int,
+    balance_groups: str = "none",
 ) -> Balance:
-    """How the clips of a training are balanced.
+    """How the clips of a training are balanced: by class, or by group and class.
 
     Args:
         labels: ``(N,)`` classes from 0, :data:`UNLABELLED` where there is none.
+        groups: as in :func:`cells_of`; not looked at where classes alone are balanced.
         n_classes: number of classes.
-        classes: whether each class has the same say in the loss.
-        groups_by: one of :data:`BALANCES`.
-        groups: as in :func:`cells_of`; not looked at where ``groups_by`` is ``"none"``.
+        balance_groups: one of :data:`BALANCES`; ``"none"`` balances classes alone, by weights.
 
     Raises:
         ValueError: groups are needed and missing, or see :func:`cells_of`.
     """
-    if groups_by == "none":
-        return Balance(labels, balanced_weights(labels, n_classes) if classes else None)
+    if balance_groups == "none":
+        return Balance(labels, balanced_weights(labels, n_classes))
     if groups is None:
-        raise ValueError(f"balance_groups {groups_by!r} needs groups of the clips")
+        raise ValueError(f"balance_groups {balance_groups!r} needs groups of the clips")
     cells = cells_of(labels, groups, n_classes)
-    if groups_by == "loss":
+    if balance_groups == "loss":
         return Balance(cells.numbers, cell_weights(cells, n_classes))
     return Balance(labels, drawn=cells.balanced)

@@ -11,6 +11,7 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import joblib
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from lowser_lib.augment import Compose, named
@@ -25,15 +27,8 @@ from lowser_lib.encoders.heads import draw_linear
 from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses.cross_entropy import cross_entropy
-from lowser_lib.methods.balancing import BALANCES, balance_of
-from lowser_lib.sampling import (
-    Batch,
-    ClipLoader,
-    Clips,
-    EmbeddingDataset,
-    LengthBucketSampler,
-    Resumable,
-)
+from lowser_lib.methods.balancing import BALANCES, Balance, balance_of
+from lowser_lib.sampling import Batch, Clips, EmbeddingDataset, LengthBucketSampler, Loader
 from lowser_lib.sampling.augmented import AugmentedLoader
 from lowser_lib.training import (
     Execution,
@@ -48,7 +43,6 @@ from lowser_lib.training import (
     make_fabric,
     match_embeddings,
     one_thread,
-    parameter_groups,
     validation_score,
 )
 
@@ -115,7 +109,7 @@ class BaselineConfig:
                 f"augmentations must keep the label of a clip, and {self.augmentations!r} mixes "
                 "clips; choose another"
             )
-        if augmentation is not None and self.probe:
+        if augmentation is not None and not self.encoder_learning_rate:
             raise ValueError(
                 f"augmentations {self.augmentations!r} need an encoder that learns: a probe hears "
                 "each clip once; set encoder_learning_rate above 0"
@@ -142,11 +136,6 @@ class BaselineConfig:
             if value != wanted:
                 raise ValueError(f"{name} must be {wanted!r}, not {value!r}: {why}")
 
-    @property
-    def probe(self) -> bool:
-        """Whether the encoder stays as it is and the head alone learns."""
-        return self.encoder_learning_rate == 0
-
 
 class EmotionClassifier(nn.Module):
     """Spectrogram to emotion: an encoder, its time average, and a head.
@@ -169,12 +158,8 @@ class EmotionClassifier(nn.Module):
     ) -> None:
         """Put a new head on an encoder, which is used, not copied.
 
-        Args:
-            encoder: see :class:`Encoder`; a :class:`torch.nn.Module`.
-            n_classes: number of emotions.
-            hidden: width of the head's first layer.
-            dropout: share of that layer's outputs that is dropped in training, in [0, 1).
-            generator: draws the head's weights; None takes torch's own.
+        ``hidden`` and ``dropout`` are as in :class:`BaselineConfig`; ``generator`` draws the head's
+        weights, None takes torch's own.
         """
         super().__init__()
         self.encoder = encoder
@@ -189,15 +174,7 @@ class EmotionClassifier(nn.Module):
         draw_linear(self.head, generator)
 
     def forward(self, mel: Tensor, lengths: Tensor) -> Tensor:
-        """Score every emotion for every clip.
-
-        Args:
-            mel: ``(B, n_mels, T)`` log-mel spectrograms, padded at the end.
-            lengths: ``(B,)`` frames of each clip.
-
-        Returns:
-            ``(B, n_classes)`` logits.
-        """
+        """Logits ``(B, n_classes)`` of spectrograms ``(B, n_mels, T)`` of ``lengths`` frames."""
         logits: Tensor = self.head(self.encoder.embed(mel, lengths))
         return logits
 
@@ -207,9 +184,6 @@ class Precomputed(nn.Module):
 
     With it the classifier, the recipe and the loop work on an
     :class:`lowser_lib.sampling.EmbeddingDataset` as they do on spectrograms.
-
-    Attributes:
-        dimension: width D of the embeddings.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -263,7 +237,11 @@ class Baseline(Recipe):
         if self.settings.balance_groups == "loss" and weights is None:
             raise ValueError("weights must be given where balance_groups is 'loss'")
         self.register_buffer("weights", weights, persistent=False)
-        if self.settings.probe:
+        self.rates = (
+            (model.head, self.settings.learning_rate),
+            (model.encoder, self.settings.encoder_learning_rate),
+        )
+        if not self.settings.encoder_learning_rate:
             model.encoder.requires_grad_(False)
 
     def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
@@ -272,26 +250,18 @@ class Baseline(Recipe):
         logits = self.model(batch.inputs, batch.lengths)
         return {"loss": cross_entropy(logits, batch.labels, self.weights)}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The head, then what of the encoder is not frozen."""
-        return parameter_groups(
-            (self.model.head, self.settings.learning_rate),
-            (self.model.encoder, self.settings.encoder_learning_rate),
-        )
-
 
 def new_classifier(
     encoder: Encoder,
     source: Clips,
     validation: Clips | None = None,
     *,
-    metric: Metric,
     generator: torch.Generator,
     settings: BaselineConfig,
     training: TrainingConfig,
-    n_classes: int = 4,
-    groups: Sequence[str] | np.ndarray | None = None,
-    execution: Execution | None = None,
+    n_classes: int,
+    execution: Execution,
+    **others: Any,
 ) -> EmotionClassifier:
     """A new head on a copy of an encoder, with its start: what all methods begin with.
 
@@ -302,18 +272,16 @@ def new_classifier(
     if not settings.head_epochs:
         parts = settings.hidden, settings.dropout
         return EmotionClassifier(copy.deepcopy(encoder), n_classes, *parts, generator=generator)
-    execution = execution or Execution()
     model, _ = train_baseline(
         encoder,
         source,
         validation,
-        metric=metric,
         generator=generator,
         settings=replace(settings, encoder_learning_rate=0.0, augmentations="none"),
         training=replace(training, epochs=settings.head_epochs, patience=None),
         n_classes=n_classes,
-        groups=groups,
         execution=replace(execution, checkpoint=None),
+        **others,
     )
     return model
 
@@ -364,17 +332,16 @@ def train_baseline(
     """
     settings, training = settings or BaselineConfig(), training or TrainingConfig()
     execution = execution or Execution()
-    fabric = execution.fabric
+    fabric, probe = execution.fabric, not settings.encoder_learning_rate
     if len(source) == 0:
         raise TrainingError("there is nothing to train on: the data set has no clip")
-    augmentation, learned = settings.augmentation(), _to_augment(source, sounds, settings)
-    balance = balance_of(
-        source.labels,
-        n_classes,
-        classes=settings.balance_classes,
-        groups_by=settings.balance_groups,
-        groups=groups,
-    )
+    augmentation = None if settings.augmentations == "none" else settings.augmentation()
+    learned, lengths = source, source.lengths  # batches go by these, whatever is heard of the clips
+    if augmentation is not None and augmentation.transforms[0].domain == "waveform":
+        learned = _sounds_of(source, sounds, settings)
+    balance = Balance(source.labels)
+    if settings.balance_classes or settings.balance_groups != "none":
+        balance = balance_of(source.labels, groups, n_classes, settings.balance_groups)
     with one_thread(fabric):
         model = new_classifier(
             encoder,
@@ -382,26 +349,27 @@ def train_baseline(
             validation,
             metric=metric,
             generator=generator,
-            settings=replace(settings, head_epochs=0) if settings.probe else settings,
+            settings=replace(settings, head_epochs=0) if probe else settings,
             training=training,
             n_classes=n_classes,
             groups=groups,
             execution=execution,
         )
         trained = model.encoder
-        if settings.probe:
+        if probe:
             # Place and convert the encoder as the loop would, and then ask it only once.
             fabric.strategy.precision.convert_module(fabric.to_device(cast(nn.Module, trained)))
             learned = EmbeddingDataset(embed(trained, source, fabric=fabric), source.labels)
+            lengths = learned.lengths
             if validation is not None:
                 points = embed(trained, validation, fabric=fabric)
                 validation = EmbeddingDataset(points, validation.labels)
             model.encoder = Precomputed(trained.dimension)
-        # By the spectrograms' lengths, whatever is heard of the clips.
-        lengths = learned.lengths if settings.probe else source.lengths
+        if balance.labels is not source.labels:
+            learned = copy.copy(learned)
+            learned.labels = balance.labels
         sampler = LengthBucketSampler(lengths, training.batch_size, generator, cells=balance.drawn)
-        learned = _relabelled(learned, balance.labels)
-        loader: Resumable = ClipLoader(learned, sampler)
+        loader: Loader = DataLoader(learned, batch_sampler=sampler, collate_fn=learned.collate)
         if augmentation is not None:
             loader = AugmentedLoader(
                 learned,
@@ -416,7 +384,9 @@ def train_baseline(
             loader,
             training,
             generator=generator,
-            score=validation_score(metric, model, validation, fabric),
+            score=None
+            if validation is None
+            else partial(validation_score, metric, model, validation, fabric),
             execution=execution,
         )
         model.encoder = trained
@@ -527,11 +497,8 @@ def _train_once(
     return Repeat(seed, history, answers, matched)
 
 
-def _to_augment(source: Clips, sounds: Clips | None, settings: BaselineConfig) -> Clips:
-    """What the augmentations begin with: sounds, or spectrograms where these will do."""
-    augmentation = settings.augmentation()
-    if augmentation is None or augmentation.transforms[0].domain == "mel":
-        return source
+def _sounds_of(source: Clips, sounds: Clips | None, settings: BaselineConfig) -> Clips:
+    """The training clips as sound, which augmentations of waveforms begin with."""
     if sounds is None:
         raise ValueError(
             f"augmentations {settings.augmentations!r} change waveforms: hand the training clips "
@@ -540,10 +507,3 @@ def _to_augment(source: Clips, sounds: Clips | None, settings: BaselineConfig) -
     if not torch.equal(sounds.labels, source.labels):
         raise ValueError("sounds must be the training clips in the same order: labels differ")
     return sounds
-
-
-def _relabelled(clips: Clips, labels: Tensor) -> Clips:
-    """The same clips, which are not copied, with other labels."""
-    other: Any = copy.copy(clips)
-    other.labels = labels
-    return cast(Clips, other)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from functools import partial
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,6 @@ from lowser_lib.training import (
     TrainingConfig,
     fit,
     one_thread,
-    parameter_groups,
     validation_score,
 )
 from lowser_lib.training.monitoring import Monitor, spectrograms, two_views, watch
@@ -200,6 +200,8 @@ class Byol(Recipe):
         self.target_projector = copy.deepcopy(self.projector)
         self.target_encoder.requires_grad_(False)
         self.target_projector.requires_grad_(False)
+        heads = nn.ModuleList([self.projector, self.predictor])
+        self.rates = (*self.supervised.rates, (heads, settings.learning_rate))
 
     @property
     def model(self) -> EmotionClassifier:
@@ -227,14 +229,6 @@ class Byol(Recipe):
             "lam": torch.full_like(byol, lam, requires_grad=False),
             "tau": torch.full_like(byol, self.settings.tau_at(step.progress), requires_grad=False),
         }
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The emotion head and the encoder as in the baseline, then projector and predictor."""
-        heads = nn.ModuleList([self.projector, self.predictor])
-        return [
-            *self.supervised.parameter_groups(),
-            *parameter_groups((heads, self.settings.learning_rate)),
-        ]
 
     @torch.no_grad()
     def after_step(self, step: Step) -> None:
@@ -344,7 +338,7 @@ def train_byol(
     settings, baseline = settings or ByolConfig(), baseline or BaselineConfig()
     training, execution = training or TrainingConfig(), execution or Execution()
     fabric = execution.fabric
-    if baseline.probe:
+    if not baseline.encoder_learning_rate:
         raise ValueError("encoder_learning_rate must be above 0: BYOL trains the encoder")
     baseline.refuse(
         augmentations="BYOL's labelled clips stay as they are, its views have their own settings",
@@ -393,7 +387,9 @@ def train_byol(
             loader,
             training,
             generator=shared,
-            score=validation_score(metric, model, validation, fabric),
+            score=None
+            if validation is None
+            else partial(validation_score, metric, model, validation, fabric),
             monitor=look,
             execution=execution,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+from torch.utils.data import DataLoader
 
 from lowser_lib.encoders.heads import draw_linear
 from lowser_lib.encoders.view_encoders import ViewEncoders
@@ -28,7 +29,7 @@ from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses.cross_entropy import cross_entropy
 from lowser_lib.methods.balancing import balanced_weights
 from lowser_lib.methods.pairwise import NO_AUGMENTATION, ViewAugmentation
-from lowser_lib.sampling import ClipLoader, LengthBucketSampler
+from lowser_lib.sampling import LengthBucketSampler
 from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
 from lowser_lib.training import (
     Execution,
@@ -41,7 +42,6 @@ from lowser_lib.training import (
     embed_views,
     fit,
     one_thread,
-    parameter_groups,
 )
 
 #: Steps of the solver at most.
@@ -160,6 +160,10 @@ class FineTune(Recipe):
         super().__init__()
         self.model, self.settings = model, settings or FineTuneConfig()
         self.register_buffer("weights", weights, persistent=False)
+        self.rates = (
+            (model.head, self.settings.learning_rate),
+            (model.encoders, self.settings.encoder_learning_rate),
+        )
         if self.settings.encoder_learning_rate == 0:
             model.encoders.requires_grad_(False)
 
@@ -173,13 +177,6 @@ class FineTune(Recipe):
         with torch.set_grad_enabled(not alone):
             embedded = self.model.embed(batch)
         return {"loss": cross_entropy(self.model.head(embedded), batch.labels, self.weights)}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The new layer, then the encoders, if they are not frozen."""
-        return parameter_groups(
-            (self.model.head, self.settings.learning_rate),
-            (self.model.encoders, self.settings.encoder_learning_rate),
-        )
 
 
 class FineTuned(NamedTuple):
@@ -247,7 +244,7 @@ def fine_tune(
     with one_thread(execution.fabric):
         history = fit(
             FineTune(model, settings, weights),
-            ClipLoader(cast(Any, clips), sampler),  # has the shape asked for, save one type
+            DataLoader(clips, batch_sampler=sampler, collate_fn=clips.collate),
             TrainingConfig.for_steps(settings.steps, len(sampler), settings.batch_size),
             generator=generator,
             score=None if validation is None else score,

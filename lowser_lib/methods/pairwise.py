@@ -15,12 +15,13 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+from torch.utils.data import DataLoader
 
 from lowser_lib.augment import FrequencyMasking, TimeMasking
 from lowser_lib.encoders.heads import draw_linear
@@ -28,7 +29,7 @@ from lowser_lib.encoders.view_encoders import EncodersConfig, ViewEncoder, ViewE
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses import pairwise_nt_xent
 from lowser_lib.losses.nt_xent import unit_length
-from lowser_lib.sampling import ClipLoader, LengthBucketSampler
+from lowser_lib.sampling import LengthBucketSampler
 from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
 from lowser_lib.training import (
     Execution,
@@ -39,7 +40,6 @@ from lowser_lib.training import (
     embed_views,
     fit,
     one_thread,
-    parameter_groups,
 )
 from lowser_lib.training.monitoring import WATCHED, Monitor
 
@@ -191,6 +191,7 @@ class Pairwise(Recipe):
             )
             draw_linear(head, generator)
             self.projections[name] = head
+        self.rates = ((self, self.settings.learning_rate),)
 
     def forward(self, batch: MultiViewBatch, step: Step) -> dict[str, Tensor]:
         """Loss of a batch; labels are not read.
@@ -212,10 +213,6 @@ class Pairwise(Recipe):
             projected, self.settings.temperature, self.settings.within_view_negatives
         )
         return {"loss": loss, "matched": _matched([view.detach() for view in projected])}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """All weights, in one group."""
-        return parameter_groups((self, self.settings.learning_rate))
 
 
 def _matched(projected: list[Tensor]) -> Tensor:
@@ -290,7 +287,7 @@ def pretrain(
     with one_thread(execution.fabric):
         history = fit(
             recipe,
-            ClipLoader(cast(Any, clips), sampler),  # has the shape asked for, save one type
+            DataLoader(clips, batch_sampler=sampler, collate_fn=clips.collate),
             TrainingConfig.for_steps(settings.steps, len(sampler), settings.batch_size),
             generator=generator,
             monitor=look,

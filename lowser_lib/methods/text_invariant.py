@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.errors import TrainingError, require
@@ -22,7 +23,7 @@ from lowser_lib.losses.cross_entropy import cross_entropy
 from lowser_lib.losses.text_invariant import Negatives
 from lowser_lib.methods.balancing import cells_of
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, new_classifier
-from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, SpeakerBatchSampler
+from lowser_lib.sampling import Batch, ClipDataset, SpeakerBatchSampler
 from lowser_lib.training import (
     Execution,
     History,
@@ -32,7 +33,6 @@ from lowser_lib.training import (
     TrainingConfig,
     fit,
     one_thread,
-    parameter_groups,
 )
 
 #: What the contrast pulls together: nothing, an emotion's clips, or those in different sentences.
@@ -82,7 +82,6 @@ class TextInvariant(Recipe):
     Attributes:
         model: the classifier; trained in place.
         settings: the contrast's.
-        baseline: learning rates.
     """
 
     def __init__(
@@ -95,7 +94,11 @@ class TextInvariant(Recipe):
         super().__init__()
         self.model = model
         self.settings = settings or ContrastConfig()
-        self.baseline = baseline or BaselineConfig()
+        baseline = baseline or BaselineConfig()
+        self.rates = (
+            (model.head, baseline.learning_rate),
+            (model.encoder, baseline.encoder_learning_rate),
+        )
 
     def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Losses of a batch.
@@ -123,13 +126,6 @@ class TextInvariant(Recipe):
         )
         loss = classification + self.settings.weight * contrast
         return {"loss": loss, "cross_entropy": classification, "contrast": contrast}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The head, then what of the encoder is not frozen."""
-        return parameter_groups(
-            (self.model.head, self.baseline.learning_rate),
-            (self.model.encoder, self.baseline.encoder_learning_rate),
-        )
 
 
 def train_text_invariant(
@@ -183,6 +179,7 @@ def train_text_invariant(
     if len(source) == 0:
         raise TrainingError("there is nothing to train on: the data set has no clip")
     cells = cells_of(source.labels, np.asarray(texts, dtype=object), n_classes)
+    clips = ClipDataset(source.samples, cells.numbers)
     with one_thread(execution.fabric):
         model = new_classifier(
             encoder,
@@ -203,7 +200,7 @@ def train_text_invariant(
         )
         history = fit(
             TextInvariant(model, settings, baseline),
-            ClipLoader(ClipDataset(source.mels, cells.numbers), sampler),
+            DataLoader(clips, batch_sampler=sampler, collate_fn=clips.collate),
             replace(training, patience=None),
             generator=generator,
             execution=execution,

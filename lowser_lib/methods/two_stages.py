@@ -23,7 +23,7 @@ from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.encoders.saving import fingerprint, load_encoder, save_encoder
 from lowser_lib.errors import CheckpointError, require
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, train_baseline
-from lowser_lib.sampling import Clips, Resumable, derive_seed
+from lowser_lib.sampling import Clips, Loader, derive_seed
 from lowser_lib.training import (
     Execution,
     History,
@@ -32,7 +32,6 @@ from lowser_lib.training import (
     TrainingConfig,
     fit,
     one_thread,
-    parameter_groups,
 )
 
 
@@ -63,11 +62,8 @@ class Adapting(Recipe):
             raise ValueError(
                 "encoder has no trainable parameter: the head alone would learn, and be dropped"
             )
-        self.encoder, self.projection, self.rates = encoder, projection, rates
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The projection, then what of the encoder is not frozen."""
-        return parameter_groups((self.projection, self.rates[0]), (self.encoder, self.rates[1]))
+        self.encoder, self.projection = encoder, projection
+        self.rates = ((projection, rates[0]), (encoder, rates[1]))
 
 
 class Adapted(NamedTuple):
@@ -106,7 +102,7 @@ FirstStage = Callable[..., Adapted]
 
 def adapt(
     recipe: Adapting,
-    loader: Resumable,
+    loader: Loader,
     *,
     steps: int,
     batch: Mapping[str, Any],

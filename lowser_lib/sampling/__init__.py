@@ -15,12 +15,11 @@ from lowser_lib.sampling.clips import (
     UNLABELLED,
     Batch,
     ClipDataset,
-    ClipLoader,
     Clips,
     EmbeddingDataset,
     Labels,
 )
-from lowser_lib.sampling.epochs import EpochSampler, Resumable, derive_seed, draw_seed
+from lowser_lib.sampling.epochs import Loader, Sampler, derive_seed, draw_seed
 from lowser_lib.sampling.length_buckets import LengthBucketSampler
 from lowser_lib.sampling.speaker_batches import SpeakerBatchSampler
 
@@ -28,13 +27,12 @@ __all__ = [
     "UNLABELLED",
     "Batch",
     "ClipDataset",
-    "ClipLoader",
     "Clips",
     "EmbeddingDataset",
-    "EpochSampler",
     "Labels",
     "LengthBucketSampler",
-    "Resumable",
+    "Loader",
+    "Sampler",
     "SpeakerBatchSampler",
     "derive_seed",
     "draw_seed",

@@ -12,18 +12,16 @@ hears what it would have heard, and so does one that reads its batches in other 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
 
-from lowser_lib.augment import Augmented, Compose
+from lowser_lib.augment import Compose
 from lowser_lib.errors import require
-from lowser_lib.sampling.clips import Batch, Clips, Labels, as_labels
-from lowser_lib.sampling.epochs import Resumable, derive_seed, draw_seed
+from lowser_lib.sampling.clips import Batch, Clips, Labels
+from lowser_lib.sampling.epochs import Sampler, derive_seed, draw_seed
 from lowser_lib.views import log_mel, pad_mels
 from lowser_lib.views.mel import MINIMUM_SAMPLES
 
@@ -31,56 +29,21 @@ from lowser_lib.views.mel import MINIMUM_SAMPLES
 MINIMUM_SECONDS = 0.5
 
 
-class WaveformDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Waveforms of clips, with their labels (speakers, emotions), in memory.
-
-    Attributes:
-        waveforms: one tensor ``(samples_i,)`` a clip, 16 kHz, in [-1, 1].
-        labels: ``(N,)`` int64.
-        lengths: ``(N,)`` int64, samples of each clip.
-    """
+class WaveformDataset(Clips):
+    """Waveforms ``(samples_i,)`` of clips, 16 kHz, in [-1, 1], with their labels, in memory."""
 
     def __init__(
         self, waveforms: Sequence[Tensor | np.ndarray], labels: Labels | None = None
     ) -> None:
-        """Hold on to the waveforms; they are not copied.
-
-        Args:
-            waveforms: one floating-point ``(samples_i,)`` a clip, long enough for a spectrogram. An
-                empty list is a data set of length 0.
-            labels: ``(N,)`` classes from 0; None: no clip has a label.
-
-        Raises:
-            ValueError: shapes or numbers do not agree, or a clip is too short.
-        """
-        self.waveforms = [torch.as_tensor(waveform) for waveform in waveforms]
-        self.labels = as_labels(labels, len(self.waveforms))
-        for index, wave in enumerate(self.waveforms):
+        """Hold on to floating-point waveforms, each long enough for a spectrogram; see Clips."""
+        samples = [torch.as_tensor(waveform) for waveform in waveforms]
+        for index, wave in enumerate(samples):
             if wave.ndim != 1 or not wave.is_floating_point() or len(wave) < MINIMUM_SAMPLES:
                 raise ValueError(
                     f"waveforms[{index}] is {wave.dtype} of shape {tuple(wave.shape)}; expected "
                     f"floating point of shape (samples,), with at least {MINIMUM_SAMPLES} samples"
                 )
-        self.lengths = torch.tensor([len(wave) for wave in self.waveforms], dtype=torch.int64)
-
-    def __len__(self) -> int:
-        return len(self.waveforms)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.waveforms[index], self.labels[index]
-
-    def collate(self, samples: Sequence[tuple[Tensor, Tensor]]) -> Batch:
-        """Pad clips ``(samples_i,)`` with zeros to the longest of them; see :class:`Batch`."""
-        waveforms = [waveform for waveform, _ in samples]
-        lengths = torch.tensor([len(waveform) for waveform in waveforms])
-        inputs = pad_sequence(waveforms, batch_first=True)
-        return Batch(inputs, lengths, torch.stack([label for _, label in samples]))
-
-
-class BatchSampler(Resumable, Protocol):
-    """What the loader asks of a sampler: those of :mod:`lowser_lib.sampling` have it."""
-
-    epoch: int
+        super().__init__(samples, labels)
 
 
 class AugmentedLoader:
@@ -94,7 +57,7 @@ class AugmentedLoader:
     def __init__(
         self,
         dataset: Clips,
-        sampler: BatchSampler,
+        sampler: Sampler,
         augment: Compose | None,
         generator: torch.Generator,
         *,
@@ -120,49 +83,34 @@ class AugmentedLoader:
             ValueError: ``longest`` is below 1.
         """
         require("1.. or None", longest=longest)
-        self.dataset, self.sampler, self.augment = dataset, sampler, augment
+        self.dataset, self.batch_sampler, self.augment = dataset, sampler, augment
         self.n_mels, self.longest, self.device = n_mels, longest, device
         self.seed = draw_seed(generator)
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch = self.sampler.epoch
-        for number, indices in enumerate(self.sampler):
+        epoch = self.batch_sampler.epoch
+        for number, indices in enumerate(self.batch_sampler):
             batch = self.dataset.collate([self.dataset[index] for index in indices])
             # The last part is above 0, as derive_seed takes no notice of zeros at the end.
             seed = derive_seed(self.seed, epoch, number, 1)
-            yield self._augmented(batch, torch.Generator().manual_seed(seed))
+            yield self.augmented(batch, torch.Generator().manual_seed(seed))
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, that the next iteration belongs to."""
-        self.sampler.set_epoch(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What fixes all batches to come: the sampler's state and the loader's seed."""
-        return {"sampler": self.sampler.state_dict(), "seed": self.seed}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        self.sampler.load_state_dict(state["sampler"])
-        self.seed = state["seed"]
-
-    def _augmented(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def augmented(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The batch with augmented spectrograms in place of what it holds."""
+        to_mel = partial(batch_log_mel, n_mels=self.n_mels)
         if self.longest is not None:
             batch = cut(batch, self.longest, generator)
         inputs = batch.inputs if self.device is None else batch.inputs.to(self.device)
-        if self.augment is None:
-            result = Augmented(inputs, batch.lengths)
-            if inputs.ndim == 2:
-                result = Augmented(*self._to_mel(inputs, batch.lengths))
+        if self.augment is not None:
+            inputs, lengths, _ = self.augment(inputs, batch.lengths, generator, to_mel)
+        elif inputs.ndim == 2:
+            inputs, lengths = to_mel(inputs, batch.lengths)
         else:
-            result = self.augment(inputs, batch.lengths, generator, self._to_mel)
-        return Batch(result.clips, result.lengths, batch.labels)
-
-    def _to_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return batch_log_mel(waveforms, lengths, self.n_mels)
+            lengths = batch.lengths
+        return Batch(inputs, lengths, batch.labels)
 
 
 def cut(batch: Batch, longest: int, generator: torch.Generator) -> Batch:

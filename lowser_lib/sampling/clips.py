@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.nn.functional import pad
+from torch.utils.data import Dataset
 
 from lowser_lib.manifest import EMOTIONS, UNLABELLED, emotion_codes
-from lowser_lib.sampling.epochs import Resumable
-from lowser_lib.views import MelView, pad_mels
+from lowser_lib.views import MelView
 from lowser_lib.views.cache import extract_all
 
 #: Classes ``(N,)`` from 0, as a caller may have them.
@@ -36,136 +36,72 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-class Clips(Protocol):
-    """What a loader and :func:`lowser_lib.training.predict` need to know about a data set."""
-
-    @property
-    def lengths(self) -> Tensor:
-        """``(N,)`` int64: how long each clip is, in any unit."""
-
-    @property
-    def labels(self) -> Tensor:
-        """``(N,)`` int64: class of each clip, or :data:`UNLABELLED`."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]: ...
-
-    def collate(self, samples: Sequence[tuple[Tensor, Tensor]]) -> Batch:
-        """Put single clips into one batch."""
-
-
-class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Log-mel spectrograms of clips, with their labels, in memory.
+class Clips(Dataset[tuple[Tensor, Tensor]]):
+    """Clips held in memory, with their labels (speakers, emotions); of what kind, subclasses say.
 
     Attributes:
-        mels: one tensor ``(n_mels, T_i)`` a clip.
-        labels: ``(N,)`` int64.
-        lengths: ``(N,)`` int64, frames of each clip.
+        samples: one tensor a clip, time last.
+        labels: ``(N,)`` int64, class of each clip, or :data:`UNLABELLED`.
+        lengths: ``(N,)`` int64: how long each clip is, samples or frames.
     """
 
-    def __init__(self, mels: Sequence[Tensor | np.ndarray], labels: Labels | None = None) -> None:
-        """Hold on to the spectrograms; they are not copied.
+    def __init__(self, samples: Sequence[Tensor], labels: Labels | None = None) -> None:
+        """Hold on to the samples, which are not copied; an empty list has length 0.
 
         Args:
-            mels: one floating-point ``(n_mels, T_i)`` a clip, with ``T_i`` at least 1. An empty
-                list is a data set of length 0.
+            samples: one tensor a clip.
             labels: ``(N,)`` classes from 0; None: no clip has a label.
 
         Raises:
             ValueError: shapes or numbers do not agree.
         """
-        self.mels = [torch.as_tensor(mel) for mel in mels]
-        self.labels = as_labels(labels, len(self.mels))
-        for index, mel in enumerate(self.mels):
-            if mel.ndim != 2 or mel.shape[0] != self.mels[0].shape[0] or mel.shape[1] == 0:
+        self.samples, self.labels = samples, as_labels(labels, len(samples))
+        self.lengths = torch.tensor([sample.shape[-1] for sample in samples], dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.samples[index], self.labels[index]
+
+    def collate(self, clips: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+        """Pad single clips with zeros to the longest of them, and put them into one batch."""
+        lengths = torch.tensor([sample.shape[-1] for sample, _ in clips])
+        longest = int(lengths.max())
+        inputs = [pad(sample, (0, longest - sample.shape[-1])) for sample, _ in clips]
+        return Batch(torch.stack(inputs), lengths, torch.stack([label for _, label in clips]))
+
+
+class ClipDataset(Clips):
+    """Log-mel spectrograms ``(n_mels, T_i)`` of clips, with their labels, in memory."""
+
+    def __init__(self, mels: Sequence[Tensor | np.ndarray], labels: Labels | None = None) -> None:
+        """Hold on to floating-point spectrograms, with ``T_i`` at least 1; see :class:`Clips`."""
+        samples = [torch.as_tensor(mel) for mel in mels]
+        for index, mel in enumerate(samples):
+            if mel.ndim != 2 or mel.shape[0] != samples[0].shape[0] or mel.shape[1] == 0:
                 raise ValueError(
                     f"mels[{index}] has shape {tuple(mel.shape)}; expected (n_mels, frames), with "
                     "at least one frame and the same n_mels in every clip"
                 )
-        self.lengths = torch.tensor([mel.shape[1] for mel in self.mels], dtype=torch.int64)
-
-    def __len__(self) -> int:
-        return len(self.mels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.mels[index], self.labels[index]
-
-    def collate(self, samples: Sequence[tuple[Tensor, Tensor]]) -> Batch:
-        """Pad clips ``(n_mels, T_i)`` to the longest of them; see :class:`Batch`."""
-        inputs, lengths = pad_mels([mel for mel, _ in samples])
-        return Batch(inputs, lengths, torch.stack([label for _, label in samples]))
+        super().__init__(samples, labels)
 
 
-class EmbeddingDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Embeddings that were computed once and for all: the data of a frozen probe.
-
-    Attributes:
-        embeddings: ``(N, D)``.
-        labels: ``(N,)`` int64.
-        lengths: ``(N,)`` int64, all 1.
-    """
+class EmbeddingDataset(Clips):
+    """Embeddings that were computed once and for all: the data of a frozen probe."""
 
     def __init__(self, embeddings: Tensor | np.ndarray, labels: Labels | None = None) -> None:
-        """Hold on to the embeddings; they are not copied.
-
-        Args:
-            embeddings: floating-point ``(N, D)``.
-            labels: ``(N,)`` classes from 0; None: no clip has a label.
-
-        Raises:
-            ValueError: shapes do not agree.
-        """
-        self.embeddings = torch.as_tensor(embeddings)
-        if self.embeddings.ndim != 2:
-            shape = tuple(self.embeddings.shape)
+        """Hold on to floating-point embeddings ``(N, D)``, each of length 1; see :class:`Clips`."""
+        rows = torch.as_tensor(embeddings)
+        if rows.ndim != 2:
+            shape = tuple(rows.shape)
             raise ValueError(f"embeddings must have shape (clips, dimension), not {shape}")
-        self.labels = as_labels(labels, len(self.embeddings))
-        self.lengths = torch.ones(len(self.embeddings), dtype=torch.int64)
+        super().__init__(list(rows), labels)
+        self.lengths = torch.ones(len(rows), dtype=torch.int64)
 
-    def __len__(self) -> int:
-        return len(self.embeddings)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.embeddings[index], self.labels[index]
-
-    def collate(self, samples: Sequence[tuple[Tensor, Tensor]]) -> Batch:
-        """Stack embeddings ``(D,)``; see :class:`Batch`."""
-        embeddings, labels = (torch.stack(column) for column in zip(*samples, strict=True))
-        return Batch(embeddings, torch.ones(len(labels), dtype=torch.int64), labels)
-
-
-class ClipLoader(DataLoader[Batch]):
-    """PyTorch's loader for one of the data sets above and a sampler of batches."""
-
-    def __init__(self, dataset: Clips, sampler: Resumable, *, workers: int = 0) -> None:
-        """Join a data set and a sampler.
-
-        Args:
-            dataset: the clips.
-            sampler: yields lists of their indices, one a batch.
-            workers: processes that put batches together. 0, the default, is fastest for clips that
-                lie in memory.
-        """
-        super().__init__(
-            dataset,  # type: ignore[arg-type]  # a protocol: any class with its methods will do
-            batch_sampler=sampler,
-            collate_fn=dataset.collate,
-            num_workers=workers,
-        )
-        self._batches = sampler
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, that the next iteration belongs to."""
-        self._batches.set_epoch(epoch)
-
-    def state_dict(self) -> dict[str, int]:
-        """What fixes all batches to come: the sampler's state."""
-        return self._batches.state_dict()
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        self._batches.load_state_dict(state)
+    def collate(self, clips: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+        """Stack embeddings ``(D,)``; all of length 1."""
+        return super().collate(clips)._replace(lengths=torch.ones(len(clips), dtype=torch.int64))
 
 
 def as_labels(labels: Labels | None, clips: int) -> Tensor:

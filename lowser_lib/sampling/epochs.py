@@ -1,4 +1,8 @@
-"""Epochs that can be had again: what all samplers share, and where their seeds come from."""
+"""Epochs that can be had again: what the training loop asks of batches, and where seeds come from.
+
+All randomness of an epoch is a pure function of ``(seed, epoch)``: a sampler is told the epoch, and
+has drawn its seed when it was made.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +11,32 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
 
 
-class Resumable(Protocol):
-    """What the training loop asks of its batches: that any epoch's can be had again.
+class Sampler(Protocol):
+    """Yields lists of clip indices, one a batch.
 
-    Samplers have this shape, and so do loaders built on them.
+    Attributes:
+        epoch: from 0, to be set; the next iteration follows its order.
     """
+
+    epoch: int
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[int]]: ...
+
+
+class Loader(Protocol):
+    """Yields batches, as :class:`torch.utils.data.DataLoader` does."""
+
+    @property
+    def batch_sampler(self) -> Any:
+        """The :class:`Sampler` that says which clips share a batch."""
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Any]: ...
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, that the next iteration belongs to."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain numbers that fix all batches to come."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-
-
-class EpochSampler(Sampler[list[int]]):
-    """What the samplers of batches have in common: a seed and an epoch."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        """Draw the sampler's seed; the order itself is drawn anew for each epoch.
-
-        Args:
-            generator: one number is drawn from it, the seed of all epochs.
-        """
-        self.seed, self.epoch = draw_seed(generator), 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, whose order the next iteration follows."""
-        self.epoch = epoch
-
-    def state_dict(self) -> dict[str, int]:
-        """What fixes all orders to come: the seed and the epoch."""
-        return {"seed": self.seed, "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on as the sampler that :meth:`state_dict` was taken from would have."""
-        self.seed, self.epoch = state["seed"], state["epoch"]
 
 
 def draw_seed(generator: torch.Generator) -> int:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from lowser_lib.errors import require
-from lowser_lib.sampling.epochs import EpochSampler, derive_seed
+from lowser_lib.sampling.epochs import derive_seed, draw_seed
 
 
-class LengthBucketSampler(EpochSampler):
+class LengthBucketSampler:
     """Batches of clips of similar length: little padding, and every clip once an epoch.
 
     An epoch's shuffled clips are cut into pools of several batches; each pool is sorted by length
@@ -54,7 +54,7 @@ class LengthBucketSampler(EpochSampler):
         if self.lengths.ndim != 1:
             raise ValueError(f"lengths must have shape (clips,), not {self.lengths.shape}")
         require("1..", batch_size=batch_size, pool=pool)
-        super().__init__(generator)
+        self.seed, self.epoch = draw_seed(generator), 0
         self.batch_size, self.pool = batch_size, pool
         self.cells = None if cells is None else np.asarray(cells, dtype=np.int64)
         if self.cells is not None and self.cells.shape != self.lengths.shape:
@@ -67,7 +67,11 @@ class LengthBucketSampler(EpochSampler):
         if not len(self):
             return
         random = np.random.default_rng(derive_seed(self.seed, self.epoch))
-        batches = np.array_split(self._order(random), len(self))
+        if self.cells is None or (self.cells < 0).all():
+            order = random.permutation(len(self.lengths))
+        else:
+            order = _balanced(self.cells, random)
+        batches = np.array_split(order, len(self))
         for start in range(0, len(batches), self.pool):
             group = batches[start : start + self.pool]
             clips = np.concatenate(group)
@@ -78,20 +82,17 @@ class LengthBucketSampler(EpochSampler):
         for index in random.permutation(len(batches)):
             yield batches[index].tolist()
 
-    def _order(self, random: np.random.Generator) -> np.ndarray:
-        """The epoch's clips, shuffled, as many as there are."""
-        if self.cells is None or (self.cells < 0).all():
-            return random.permutation(len(self.lengths))
-        once = np.flatnonzero(self.cells < 0)
-        members = [
-            np.flatnonzero(self.cells == cell) for cell in np.unique(self.cells) if cell >= 0
-        ]
-        places = np.full(len(members), (len(self.cells) - len(once)) // len(members))
-        spare = len(self.cells) - len(once) - places.sum()
-        places[random.permutation(len(members))[:spare]] += 1
-        # np.resize takes the shuffled clips from the start again where they do not suffice.
-        drawn = [
-            np.resize(random.permutation(clips), count)
-            for clips, count in zip(members, places, strict=True)
-        ]
-        return random.permutation(np.concatenate([once, *drawn]))
+
+def _balanced(cells: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """An epoch's clips, shuffled, with equally many places for each cell."""
+    once = np.flatnonzero(cells < 0)
+    members = [np.flatnonzero(cells == cell) for cell in np.unique(cells) if cell >= 0]
+    places = np.full(len(members), (len(cells) - len(once)) // len(members))
+    spare = len(cells) - len(once) - places.sum()
+    places[random.permutation(len(members))[:spare]] += 1
+    # np.resize takes the shuffled clips from the start again where they do not suffice.
+    drawn = [
+        np.resize(random.permutation(clips), count)
+        for clips, count in zip(members, places, strict=True)
+    ]
+    return random.permutation(np.concatenate([once, *drawn]))

@@ -8,13 +8,15 @@ one loader of spectrograms, and two of augmented waveforms that follow the same 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from torch.utils.data import DataLoader
 
 from lowser_lib.augment import Compose
-from lowser_lib.sampling.augmented import AugmentedLoader, BatchSampler, WaveformDataset
-from lowser_lib.sampling.clips import Batch, ClipDataset, ClipLoader, Clips
+from lowser_lib.sampling.augmented import AugmentedLoader, WaveformDataset
+from lowser_lib.sampling.clips import Batch, ClipDataset, Clips
+from lowser_lib.sampling.epochs import Sampler
 from lowser_lib.sampling.length_buckets import LengthBucketSampler
 
 
@@ -51,7 +53,15 @@ class JoinedSampler:
                 f"{len(target)}"
             )
         self.source, self.target = source, target
-        self.epoch = 0
+
+    @property
+    def epoch(self) -> int:
+        """That of the source's sampler."""
+        return self.source.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self.source.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.source)
@@ -60,28 +70,12 @@ class JoinedSampler:
         """Indices into the source's clips with the target's behind them."""
         behind, begun = len(self.source.lengths), -1
         batches: list[list[int]] = []
-        self.source.set_epoch(self.epoch)
         for number, clips in enumerate(self.source, self.epoch * len(self.source)):
             turn, place = divmod(number, len(self.target))
             if turn != begun:
-                self.target.set_epoch(turn)
+                self.target.epoch = turn
                 batches, begun = list(self.target), turn
             yield [*clips, *(behind + index for index in batches[place])]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, that the next iteration belongs to."""
-        self.epoch = epoch
-
-    def state_dict(self) -> dict[str, Any]:
-        """What fixes all batches to come."""
-        parts = {"source": self.source.state_dict(), "target": self.target.state_dict()}
-        return {**parts, "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        self.source.load_state_dict(state["source"])
-        self.target.load_state_dict(state["target"])
-        self.epoch = state["epoch"]
 
 
 class TwoViews(NamedTuple):
@@ -105,7 +99,7 @@ class TwoViewLoader:
     def __init__(
         self,
         clips: Clips,
-        sampler: BatchSampler,
+        sampler: Sampler,
         augment: Compose | None,
         generator: torch.Generator,
         *,
@@ -124,7 +118,7 @@ class TwoViewLoader:
             longest: samples to which views are cut, each at a place of its own; None: never.
             device: where to augment; None: on the CPU.
         """
-        self.sampler = sampler
+        self.batch_sampler = sampler
         self.first, self.second = (
             AugmentedLoader(
                 clips, sampler, augment, generator, n_mels=n_mels, longest=longest, device=device
@@ -133,23 +127,10 @@ class TwoViewLoader:
         )
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[TwoViews]:
         return (TwoViews(*views) for views in zip(self.first, self.second, strict=True))
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, that the next iteration belongs to."""
-        self.sampler.set_epoch(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What fixes all batches to come: the sampler's state and the seeds of both views."""
-        return {"first": self.first.state_dict(), "second": self.second.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        self.first.load_state_dict(state["first"])
-        self.second.load_state_dict(state["second"])
 
 
 class PairLoader(TwoViewLoader):
@@ -192,19 +173,14 @@ class PairLoader(TwoViewLoader):
                 f"the source has {len(labelled)} spectrograms, but {len(source)} sounds"
             )
         # Without labels: what the views are for is not to know them.
-        self.clips = WaveformDataset([*source.waveforms, *unlabelled.waveforms])
-        n_mels = labelled.mels[0].shape[0]
+        self.clips = WaveformDataset([*source.samples, *unlabelled.samples])
+        n_mels = labelled.samples[0].shape[0]
         joined = JoinedSampler(*samplers)
         super().__init__(
             self.clips, joined, augment, generator, n_mels=n_mels, longest=longest, device=device
         )
-        self.labelled = ClipLoader(labelled, samplers[0])
+        self.labelled = DataLoader(labelled, batch_sampler=samplers[0], collate_fn=labelled.collate)
 
     def __iter__(self) -> Iterator[Pairs]:  # type: ignore[override]  # labelled clips besides
         steps = zip(self.labelled, self.first, self.second, strict=True)
         return (Pairs(*batches) for batches in steps)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, that the next iteration belongs to."""
-        self.labelled.set_epoch(epoch)
-        super().set_epoch(epoch)

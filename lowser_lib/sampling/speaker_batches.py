@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 
 from lowser_lib.errors import require
-from lowser_lib.sampling.epochs import EpochSampler, derive_seed
+from lowser_lib.sampling.epochs import derive_seed, draw_seed
 
 #: A gender in a manifest that balancing cannot use.
 UNKNOWN = "unknown"
 
 
-class SpeakerBatchSampler(EpochSampler):
+class SpeakerBatchSampler:
     """Batches of so many speakers with so many clips each: P × K, by default 16 × 4.
 
     Every batch is full, its speakers differ, and its clips differ. A speaker's clips are dealt out
@@ -63,7 +63,7 @@ class SpeakerBatchSampler(EpochSampler):
             ValueError: a number is out of range or cannot be shared evenly, a clip has no speaker,
                 a speaker has two genders, or too few speakers have enough clips.
         """
-        super().__init__(generator)
+        self.seed, self.epoch = draw_seed(generator), 0
         require("1..", speakers_per_batch=speakers_per_batch)
         require("1..", clips_per_speaker=clips_per_speaker)
         self.speakers_per_batch, self.clips_per_speaker = speakers_per_batch, clips_per_speaker

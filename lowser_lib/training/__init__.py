@@ -20,7 +20,7 @@ from lowser_lib.training.prediction import (
     predict,
     validation_score,
 )
-from lowser_lib.training.recipe import Recipe, Step, parameter_groups
+from lowser_lib.training.recipe import Recipe, Step
 from lowser_lib.training.state import History
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "make_fabric",
     "match_embeddings",
     "one_thread",
-    "parameter_groups",
     "precision_of",
     "predict",
     "validation_score",

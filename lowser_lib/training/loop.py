@@ -14,6 +14,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from lowser_lib.errors import TrainingError, require
-from lowser_lib.sampling import Resumable, derive_seed, draw_seed
+from lowser_lib.sampling import Loader, derive_seed, draw_seed
 from lowser_lib.training.execution import Execution
 from lowser_lib.training.recipe import Recipe, Step, exempt_from_decay
 from lowser_lib.training.state import History, RunState
@@ -104,7 +105,7 @@ def warmup_cosine(step: int, total: int, warmup: float) -> float:
 
 def fit(
     recipe: Recipe,
-    loader: Resumable,
+    loader: Loader,
     training: TrainingConfig | None = None,
     *,
     generator: torch.Generator,
@@ -116,7 +117,7 @@ def fit(
 
     Args:
         recipe: the method, with its networks.
-        loader: its batches.
+        loader: its batches. A resumed run is to be handed what the stopped one was.
         training: how long and how carefully; None takes the defaults. ``batch_size`` is the
             loader's affair.
         generator: one number is drawn from it, the seed of the run; torch's own generators are
@@ -146,17 +147,19 @@ def fit(
     if training.decay == "weights":
         groups = exempt_from_decay(groups)
     adam = AdamW(groups, weight_decay=training.weight_decay)
-    schedule = LambdaLR(adam, lambda step: warmup_cosine(step, total, training.warmup))
+    rise_and_fall = partial(warmup_cosine, total=total, warmup=training.warmup)
+    schedule = LambdaLR(adam, rise_and_fall)
     model, optimizer = fabric.setup(recipe, adam)
 
     run = RunState(
-        parts={"recipe": recipe, "optimizer": adam, "schedule": schedule, "loader": loader},
-        model=recipe,
+        parts={"recipe": recipe, "optimizer": adam, "schedule": schedule},
         settings={**asdict(training), "steps an epoch": steps},
         seed=draw_seed(generator),
     )
     if execution.resume and checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
+    history = run.history
+    best = -math.inf if history.best_epoch is None else history["score"][history.best_epoch - 1]
 
     bar = tqdm(
         total=total, initial=run.epoch * steps, unit="step", file=sys.stderr, leave=False,
@@ -164,11 +167,11 @@ def fit(
     )  # fmt: skip
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     with bar, torch.random.fork_rng(cuda):
-        while run.epoch < training.epochs and not run.history.stopped_early:
+        while run.epoch < training.epochs and not history.stopped_early:
             seed = derive_seed(run.seed, run.epoch)
             torch.manual_seed(seed)  # dropout reads torch's own generator
             random = torch.Generator().manual_seed(seed)
-            loader.set_epoch(run.epoch)
+            loader.batch_sampler.epoch = run.epoch
             row = {"epoch": run.epoch + 1.0, "loss": 0.0}
             recorded: list[dict[str, Tensor]] = []
 
@@ -191,7 +194,10 @@ def fit(
                 bar.update()
 
             for name in recorded[0]:
-                row[name] = _mean([part[name] for part in recorded])
+                # Apple's GPUs have no double precision: added up on the CPU.
+                row[name] = float(
+                    torch.stack([part[name] for part in recorded]).cpu().double().mean()
+                )
             recipe.eval()
             if score is not None:
                 row["score"] = float(score())
@@ -199,18 +205,21 @@ def fit(
             bar.set_postfix({name: f"{value:.3g}" for name, value in row.items()})
             if monitor is not None:
                 row = {**monitor(), **row}  # what the loop itself measures has the last word
-            run.finish_epoch(row, training.patience)
+            run.epoch += 1
+            history.rows.append(row)
+            # Of equal scores the first counts: fewer epochs have had less chance to overfit.
+            if score is not None and row["score"] > best:
+                best, history.best_epoch = row["score"], run.epoch
+                run.best = {n: v.detach().cpu().clone() for n, v in recipe.state_dict().items()}
+            elif score is not None and training.patience is not None:
+                history.stopped_early = run.epoch - (history.best_epoch or 0) >= training.patience
             if checkpoint is not None:
                 run.save(checkpoint)
 
-    run.restore_best()
+    if run.best is not None:
+        recipe.load_state_dict(run.best)
     recipe.eval()
-    return run.history
-
-
-def _mean(values: list[Tensor]) -> float:
-    # Apple's GPUs have no double precision: added up on the CPU.
-    return float(torch.stack(values).cpu().double().mean())
+    return history
 
 
 def _check_finite(values: Mapping[str, Tensor | None], where: str) -> None:

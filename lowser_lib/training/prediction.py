@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lowser_lib.encoders.protocol import Classifier, Encoder
 from lowser_lib.encoders.view_encoders import ViewEncoders
 from lowser_lib.errors import TrainingError
-from lowser_lib.sampling import Batch, Clips
+from lowser_lib.sampling import Clips
 from lowser_lib.sampling.multiview import MultiViewDataset
 from lowser_lib.views.standardisation import Statistics
 
@@ -40,25 +40,13 @@ def predict(
     Raises:
         TrainingError: the data set is empty.
     """
-    module = cast(nn.Module, model)
-    logits = _map_clips(lambda b: model(b.inputs, b.lengths), module, dataset, batch_size, fabric)
+    logits = _map_clips(model, cast(nn.Module, model), dataset, batch_size, fabric)
     return logits.double().softmax(dim=-1).numpy()
 
 
-def validation_score(
-    metric: Metric, model: Classifier, clips: Clips | None, fabric: Fabric
-) -> Callable[[], float] | None:
-    """What :func:`lowser_lib.training.fit` asks after each epoch: how good the likeliest class is.
-
-    Args:
-        metric: judges.
-        model: the classifier, while it is trained.
-        clips: labelled clips of validation speakers; None: there are none, and nothing to ask.
-        fabric: applies its precision.
-    """
-    if clips is None:
-        return None
-    return lambda: metric(clips.labels.numpy(), predict(model, clips, fabric=fabric).argmax(axis=1))
+def validation_score(metric: Metric, model: Classifier, clips: Clips, fabric: Fabric) -> float:
+    """How good the likeliest class is, of labelled clips; what training asks after each epoch."""
+    return metric(clips.labels.numpy(), predict(model, clips, fabric=fabric).argmax(axis=1))
 
 
 def embed(
@@ -78,10 +66,7 @@ def embed(
     Raises:
         TrainingError: the data set is empty.
     """
-    module = cast(nn.Module, encoder)
-    return _map_clips(
-        lambda b: encoder.embed(b.inputs, b.lengths), module, dataset, batch_size, fabric
-    )
+    return _map_clips(encoder.embed, cast(nn.Module, encoder), dataset, batch_size, fabric)
 
 
 def classify(model: Classifier, embeddings: Tensor, fabric: Fabric | None = None) -> np.ndarray:
@@ -161,7 +146,7 @@ def match_embeddings(embeddings: Tensor, reference: Tensor) -> Tensor:
 
 
 def _map_clips(
-    compute: Callable[[Batch], Tensor],
+    compute: Callable[[Tensor, Tensor], Tensor],
     module: nn.Module,
     dataset: Clips,
     batch_size: int,
@@ -179,8 +164,7 @@ def _map_clips(
         for indices in order.split(batch_size):
             batch = dataset.collate([dataset[index] for index in indices.tolist()])
             inputs = batch.inputs.to(weight.device, weight.dtype)
-            lengths = batch.lengths.to(weight.device)
-            outputs.append(compute(Batch(inputs, lengths, batch.labels)).cpu())
+            outputs.append(compute(inputs, batch.lengths.to(weight.device)).cpu())
     module.train(was_training)
     return torch.cat(outputs)[torch.argsort(order)]
 

@@ -7,6 +7,7 @@ A recipe holds its networks and turns a batch into losses. The loop around it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -39,7 +40,12 @@ class Recipe(nn.Module, ABC):
     Everything that has to survive a restart lies in parameters and buffers (a target network, a
     queue), or follows from :class:`Step` (a schedule). Random numbers come from ``step.generator``;
     dropout alone uses torch's own generator, which the loop seeds.
+
+    Attributes:
+        rates: the parts to be trained, each with its peak learning rate.
     """
+
+    rates: Sequence[tuple[Any, float]]
 
     @abstractmethod
     def forward(self, batch: Any, step: Step) -> dict[str, Tensor]:
@@ -54,25 +60,16 @@ class Recipe(nn.Module, ABC):
             Scalars by name. ``"loss"`` is minimised; the others are recorded beside it.
         """
 
-    @abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimizer, each with ``params`` and its own peak learning rate ``lr``."""
+        """Groups for the optimizer: one a part of :attr:`rates` that has something to train."""
+        groups = (
+            {"params": [p for p in part.parameters() if p.requires_grad], "lr": rate}
+            for part, rate in self.rates
+        )
+        return [group for group in groups if group["params"]]
 
     def after_step(self, step: Step) -> None:
         """Do what follows an optimizer step, such as moving a target network; here: nothing."""
-
-
-def parameter_groups(*parts: tuple[Any, float]) -> list[dict[str, Any]]:
-    """Groups for the optimizer, one a part that has something to train.
-
-    Args:
-        *parts: a network (anything with ``parameters()``), and its peak learning rate.
-    """
-    groups = (
-        {"params": [p for p in network.parameters() if p.requires_grad], "lr": rate}
-        for network, rate in parts
-    )
-    return [group for group in groups if group["params"]]
 
 
 def exempt_from_decay(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lowser_lib import files
 from lowser_lib.errors import CheckpointError
@@ -22,7 +22,7 @@ SEAL = "checksum"
 
 
 class Stateful(Protocol):
-    """A part of a run that can be stored: a model, an optimizer, a schedule, a loader."""
+    """A part of a run that can be stored: a model, an optimizer, a schedule."""
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors."""
@@ -58,56 +58,25 @@ class History:
         return pd.DataFrame(self.rows).astype({"epoch": int}).set_index("epoch")
 
 
+@dataclass
 class RunState:
     """All that a stopped run needs to go on as if nothing had happened.
 
     Attributes:
+        parts: by name, everything with a state of its own, the model among them.
+        settings: plain values that must be the same when the run is resumed.
         seed: what all randomness of the run follows from, together with the epoch.
         epoch: how many epochs are finished.
         history: what happened in them.
         best: weights of the best epoch, on the CPU; None before the first validation.
     """
 
-    def __init__(
-        self, parts: Mapping[str, Stateful], model: nn.Module, settings: dict[str, Any], seed: int
-    ) -> None:
-        """Begin at epoch 0.
-
-        Args:
-            parts: by name, everything with a state of its own, the model among them.
-            model: the model whose best weights are kept.
-            settings: plain values that must be the same when the run is resumed.
-            seed: the run's seed.
-        """
-        self.parts, self.model, self.settings, self.seed = dict(parts), model, settings, seed
-        self.epoch = 0
-        self.history = History()
-        self.best: dict[str, Tensor] | None = None
-
-    def finish_epoch(self, row: dict[str, float], patience: int | None) -> None:
-        """Note an epoch down, keep its weights if they are the best so far, and count patience.
-
-        Args:
-            row: see :class:`History`.
-            patience: epochs without a better score before the run stops early; None: never. Of
-                equal scores the first counts: fewer epochs have had less chance to overfit.
-        """
-        self.epoch += 1
-        history = self.history
-        history.rows.append(row)
-        if "score" not in row:
-            return
-        if history.best_epoch is None or row["score"] > history["score"][history.best_epoch - 1]:
-            history.best_epoch = self.epoch
-            weights = self.model.state_dict()
-            self.best = {name: value.detach().cpu().clone() for name, value in weights.items()}
-        elif patience is not None:
-            history.stopped_early = self.epoch - history.best_epoch >= patience
-
-    def restore_best(self) -> None:
-        """Give the model the weights of its best epoch, where there was validation."""
-        if self.best is not None:
-            self.model.load_state_dict(self.best)
+    parts: Mapping[str, Stateful]
+    settings: dict[str, Any]
+    seed: int
+    epoch: int = 0
+    history: History = field(default_factory=History)
+    best: dict[str, Tensor] | None = None
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; the file is always whole, the old one or the new one.

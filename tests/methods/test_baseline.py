@@ -119,7 +119,6 @@ def test_head_and_encoder_have_their_own_rates() -> None:
 def test_a_probe_freezes_the_encoder() -> None:
     model = EmotionClassifier(FakeEncoder())
     config = BaselineConfig(encoder_learning_rate=0)
-    assert config.probe
     recipe = Baseline(model, config)
     assert len(recipe.parameter_groups()) == 1
     recipe(batch([0, 1]), first_step())["loss"].backward()

@@ -188,7 +188,7 @@ def test_a_run_killed_at_a_random_step_ends_with_the_same_weights(
     iterate = PairLoader.__iter__
 
     def stopping(self: PairLoader) -> Any:
-        for number, pairs in enumerate(iterate(self), self.sampler.epoch * len(self)):
+        for number, pairs in enumerate(iterate(self), self.batch_sampler.epoch * len(self)):
             if number == killed_at:
                 raise InterruptedRunError
             yield pairs
@@ -278,7 +278,7 @@ def test_which_clips_are_watched() -> None:
     assert len(views) == 2 * WATCHED
     assert torch.equal(views.labels[:WATCHED], views.labels[WATCHED:])
     assert (int(views.labels[0]), int(views.labels[WATCHED - 1])) == (0, 199)
-    for first, second in zip(views.mels[:WATCHED], views.mels[WATCHED:], strict=True):
+    for first, second in zip(views.samples[:WATCHED], views.samples[WATCHED:], strict=True):
         assert torch.equal(first, second)
     few = groups_of(many.labels)
     assert torch.equal(many.labels[few], torch.arange(5).repeat_interleave(EACH))

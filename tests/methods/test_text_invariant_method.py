@@ -56,7 +56,7 @@ def test_the_loss_is_cross_entropy_and_contrast(positives: str) -> None:
     config = ContrastConfig(positives, "all", weight=0.5)  # type: ignore[arg-type]
     labelled = clips(12)
     cells = cells_of(labelled.labels, TEXTS[:12], 4).numbers
-    heard = ClipDataset(labelled.mels, cells)
+    heard = ClipDataset(labelled.samples, cells)
     batch = heard.collate([heard[number] for number in range(12)])
     with torch.no_grad():
         losses = TextInvariant(model, config, BASELINE)(batch, Step(0, 1, torch.Generator()))

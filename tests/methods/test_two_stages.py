@@ -70,7 +70,7 @@ def toy_speech(seed: int = 0) -> WaveformDataset:
 
 
 def spectrograms(speech: WaveformDataset) -> ClipDataset:
-    return ClipDataset([log_mel(sound) for sound in speech.waveforms], speech.labels)
+    return ClipDataset([log_mel(sound) for sound in speech.samples], speech.labels)
 
 
 def emotions(seed: int = 5) -> ClipDataset:
@@ -280,10 +280,10 @@ def test_files_of_other_settings_are_not_mistaken(tmp_path: Path) -> None:
 def test_other_sound_of_equal_length_is_not_mistaken(tmp_path: Path) -> None:
     quick: dict[str, Any] = {"settings": SpeakerContrastiveConfig(8, 2, projection=4, steps=1)}
     both(tmp_path, **quick)
-    louder = WaveformDataset([2 * sound for sound in toy_speech().waveforms], toy_speech().labels)
+    louder = WaveformDataset([2 * sound for sound in toy_speech().samples], toy_speech().labels)
     both(tmp_path, resume=True, unlabelled=louder, **quick)
     assert len(list(tmp_path.glob("encoder-*.pt"))) == 2
-    changed = ClipDataset([mel + 1 for mel in emotions().mels], emotions().labels)
+    changed = ClipDataset([mel + 1 for mel in emotions().samples], emotions().labels)
     both(tmp_path, resume=True, source=changed, **quick)
     assert len(list(tmp_path.glob("encoder-*.pt"))) == 2
     assert len(list(tmp_path.glob("stage2-*.pt"))) == 3

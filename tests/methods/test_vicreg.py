@@ -88,7 +88,7 @@ def test_the_loss_falls_the_encoder_moves_and_a_run_repeats() -> None:
 
 def test_labels_are_not_looked_at_and_watching_changes_nothing() -> None:
     plain = adapt()
-    unnamed = WaveformDataset(speech().waveforms)
+    unnamed = WaveformDataset(speech().samples)
     watched = adapt(clips=unnamed, monitor=collapse_figures)
     assert fingerprint(plain.encoder) == fingerprint(watched.encoder)
     assert np.isfinite(watched.history["projection_spread"]).all()
@@ -142,4 +142,4 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="'contrastive' mix clips"):
         VicRegConfig(augmentations="contrastive")
     with pytest.raises(TrainingError, match="1 clips: their spread needs two"):
-        adapt(clips=WaveformDataset(speech().waveforms[:1]))
+        adapt(clips=WaveformDataset(speech().samples[:1]))

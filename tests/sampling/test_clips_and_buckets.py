@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from torch.utils.data import DataLoader
 
 from lowser_lib.sampling import (
     UNLABELLED,
     ClipDataset,
-    ClipLoader,
     EmbeddingDataset,
     LengthBucketSampler,
     derive_seed,
@@ -48,7 +48,7 @@ def test_every_clip_is_used_once_an_epoch_in_even_batches(
 ) -> None:
     sampler = LengthBucketSampler(lengths, batch_size, generator(seed % 2**32), pool=pool)
     for epoch in (0, 1):
-        sampler.set_epoch(epoch)
+        sampler.epoch = epoch
         batches = list(sampler)
         assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
         assert len(batches) == len(sampler)
@@ -60,24 +60,14 @@ def test_epochs_differ_and_can_be_had_again() -> None:
     lengths = list(range(1, 101))
     sampler = LengthBucketSampler(lengths, 8, generator(3))
     first = list(sampler)
-    sampler.set_epoch(1)
+    sampler.epoch = 1
     second = list(sampler)
     assert second != first
     assert {frozenset(batch) for batch in second} != {frozenset(batch) for batch in first}
-    sampler.set_epoch(0)
+    sampler.epoch = 0
     assert list(sampler) == first
     assert list(LengthBucketSampler(lengths, 8, generator(3))) == first
     assert list(LengthBucketSampler(lengths, 8, generator(4))) != first
-
-
-def test_state_restores_the_order_whatever_the_generator() -> None:
-    lengths = list(range(1, 60))
-    sampler = LengthBucketSampler(lengths, 7, generator(1))
-    sampler.set_epoch(5)
-    other = LengthBucketSampler(lengths, 7, generator(2))
-    assert list(other) != list(sampler)
-    other.load_state_dict(sampler.state_dict())
-    assert list(other) == list(sampler)
 
 
 def test_similar_lengths_share_a_batch() -> None:
@@ -109,7 +99,8 @@ def test_loader_pads_to_the_longest_clip_of_a_batch() -> None:
     clips = [torch.full((4, frames), float(frames)) for frames in (3, 9, 5, 4, 8, 6)]
     dataset = ClipDataset(clips, [0, 1, 2, 0, 1, 2])
     assert dataset.lengths.tolist() == [3, 9, 5, 4, 8, 6]
-    loader = ClipLoader(dataset, LengthBucketSampler(dataset.lengths, 2, generator()))
+    sampler = LengthBucketSampler(dataset.lengths, 2, generator())
+    loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=dataset.collate)
     assert len(loader) == 3
     seen = []
     for inputs, lengths, labels in loader:
@@ -121,27 +112,12 @@ def test_loader_pads_to_the_longest_clip_of_a_batch() -> None:
     assert sorted(seen) == [(3, 0), (4, 0), (5, 2), (6, 2), (8, 1), (9, 1)]
 
 
-def test_loader_follows_and_restores_the_epoch() -> None:
-    dataset = EmbeddingDataset(torch.arange(20.0)[:, None], torch.zeros(20, dtype=torch.int64))
-    loader = ClipLoader(dataset, LengthBucketSampler(dataset.lengths, 4, generator()))
-    first = torch.cat([batch.inputs for batch in loader])
-    loader.set_epoch(1)
-    state = loader.state_dict()
-    second = torch.cat([batch.inputs for batch in loader])
-    assert not torch.equal(first, second)
-    other = ClipLoader(dataset, LengthBucketSampler(dataset.lengths, 4, generator(9)))
-    other.load_state_dict(state)
-    assert torch.equal(torch.cat([batch.inputs for batch in other]), second)
-
-
-def test_workers_give_the_same_batches() -> None:
-    dataset = EmbeddingDataset(torch.arange(20.0)[:, None])
-    loaders = [
-        ClipLoader(dataset, LengthBucketSampler(dataset.lengths, 4, generator()), workers=workers)
-        for workers in (0, 1)
-    ]
-    for mine, theirs in zip(*loaders, strict=True):
-        assert torch.equal(mine.inputs, theirs.inputs)
+def test_embeddings_have_length_one() -> None:
+    dataset = EmbeddingDataset(torch.arange(6.0).reshape(3, 2), [2, 1, 0])
+    batch = dataset.collate([dataset[0], dataset[2]])
+    assert batch.inputs.tolist() == [[0, 1], [4, 5]]
+    assert batch.lengths.tolist() == [1, 1] and dataset.lengths.tolist() == [1, 1, 1]
+    assert batch.labels.tolist() == [2, 0]
 
 
 def test_clips_without_labels_are_marked() -> None:
@@ -225,7 +201,7 @@ def test_what_waits_in_a_cell_changes_with_the_epoch() -> None:
     sampler = LengthBucketSampler(np.ones(40), 8, generator(), cells=[0] * 36 + [1] * 4)
     heard = set()
     for epoch in range(8):
-        sampler.set_epoch(epoch)
+        sampler.epoch = epoch
         heard |= set(chain.from_iterable(sampler))
     assert heard == set(range(40))
     with pytest.raises(ValueError, match="cells must have shape"):

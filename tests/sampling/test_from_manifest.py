@@ -34,11 +34,11 @@ def test_clips_come_in_order_with_their_emotions(root: Path) -> None:
     table, _ = manifest.read("table:mine", root)
     clips = mel_clips(table, root, cache=root / "kept")
     assert clips.labels.tolist() == [3, UNLABELLED, 0]
-    assert [tuple(mel.shape) for mel in clips.mels] == [(80, 80), (80, 90), (80, 100)]
+    assert [tuple(mel.shape) for mel in clips.samples] == [(80, 80), (80, 90), (80, 100)]
     samples, _ = soundfile.read(root / "mine/2.wav", dtype="float32")
-    torch.testing.assert_close(clips.mels[2], log_mel(torch.from_numpy(samples)))
+    torch.testing.assert_close(clips.samples[2], log_mel(torch.from_numpy(samples)))
     again = mel_clips(table.iloc[::-1], [root], cache=root / "kept")
-    torch.testing.assert_close(again.mels[0], clips.mels[2])
+    torch.testing.assert_close(again.samples[0], clips.samples[2])
 
 
 def test_a_missing_file_is_named(root: Path) -> None:

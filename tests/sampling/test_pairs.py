@@ -34,7 +34,7 @@ SOURCE = sounds(10, 0, [number % 4 for number in range(10)])
 
 
 def spectrograms(data: WaveformDataset) -> ClipDataset:
-    return ClipDataset([log_mel(one) for one in data.waveforms], data.labels)
+    return ClipDataset([log_mel(one) for one in data.samples], data.labels)
 
 
 def joined(source: int = 10, target: int = 7, seed: int = 0) -> JoinedSampler:
@@ -68,7 +68,7 @@ def test_views_are_cut_each_at_a_place_of_its_own() -> None:
 
 
 def epoch(loader: PairLoader, number: int) -> list[Pairs]:
-    loader.set_epoch(number)
+    loader.batch_sampler.epoch = number
     return list(loader)
 
 
@@ -85,7 +85,7 @@ def same(first: list[Pairs], second: list[Pairs]) -> bool:
 def test_an_epoch_is_a_pass_over_the_source() -> None:
     sampler = joined()
     for number in range(3):
-        sampler.set_epoch(number)
+        sampler.epoch = number
         batches = list(sampler)
         assert len(batches) == len(sampler) == 3
         assert sorted(index for batch in batches for index in batch if index < 10) == [*range(10)]
@@ -101,7 +101,7 @@ def test_the_targets_clips_come_equally_often(target: int) -> None:
     sampler = joined(target=target)
     heard: list[int] = []
     for number in range(30):
-        sampler.set_epoch(number)
+        sampler.epoch = number
         heard += [index - 10 for batch in sampler for index in batch if index >= 10]
     counts = np.bincount(heard, minlength=target)
     assert counts.max() - counts.min() <= 1
@@ -114,16 +114,18 @@ def test_joined_epochs_can_be_had_in_any_order() -> None:
     sampler = joined()
 
     def at(number: int) -> list[list[int]]:
-        sampler.set_epoch(number)
+        sampler.epoch = number
         return list(sampler)
 
     forward = [at(number) for number in range(4)]
     assert [at(number) for number in reversed(range(4))] == forward[::-1]
     assert forward[0] != forward[1]
     other = joined(seed=9)
-    assert other.state_dict() != sampler.state_dict()
-    other.load_state_dict(sampler.state_dict())
-    assert list(other) == at(sampler.epoch)
+    differing = 0
+    for number in range(4):
+        other.epoch = number
+        differing += list(other) != forward[number]
+    assert differing
 
 
 @pytest.mark.parametrize(("source", "target"), [(0, 7), (7, 0)])
@@ -163,9 +165,6 @@ def test_batches_follow_from_seed_and_epoch_alone() -> None:
     assert same(epoch(loader(byol()), 2), epochs[2])
     other = loader(byol(), seed=3)
     assert not same(epoch(other, 2), epochs[2])
-    one.set_epoch(2)
-    other.load_state_dict(one.state_dict())
-    assert same(list(other), epochs[2])
 
 
 def test_other_clips_as_sounds_are_refused() -> None:

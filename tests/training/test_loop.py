@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.data import DataLoader
 
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.checkpoints import EncoderDimensions
@@ -29,7 +30,7 @@ from lowser_lib.methods.baseline import (
     repeat_baseline,
     train_baseline,
 )
-from lowser_lib.sampling import Batch, ClipDataset, ClipLoader, Clips, LengthBucketSampler
+from lowser_lib.sampling import Batch, ClipDataset, Clips, LengthBucketSampler
 from lowser_lib.sampling.augmented import WaveformDataset
 from lowser_lib.training import (
     Execution,
@@ -43,7 +44,6 @@ from lowser_lib.training import (
     loop,
     make_fabric,
     match_embeddings,
-    parameter_groups,
     predict,
     warmup_cosine,
 )
@@ -90,10 +90,14 @@ def toy_clips(n_clips: int = 48, seed: int = 0) -> ClipDataset:
     return ClipDataset(mels, labels)
 
 
-def make_run(seed: int = 0, n_clips: int = 48) -> tuple[EmotionClassifier, Recipe, ClipLoader]:
+def loader_of(clips: Clips, sampler: Any) -> DataLoader[Any]:
+    return DataLoader(clips, batch_sampler=sampler, collate_fn=clips.collate)
+
+
+def make_run(seed: int = 0, n_clips: int = 48) -> tuple[EmotionClassifier, Recipe, DataLoader[Any]]:
     model = EmotionClassifier(FakeEncoder(), hidden=8, dropout=0.5, generator=generator(seed))
     data = toy_clips(n_clips)
-    loader = ClipLoader(data, LengthBucketSampler(data.lengths, 8, generator(seed)))
+    loader = loader_of(data, LengthBucketSampler(data.lengths, 8, generator(seed)))
     return model, Baseline(model, BaselineConfig(hidden=8, encoder_learning_rate=1e-2)), loader
 
 
@@ -122,20 +126,19 @@ class InterruptedRunError(Exception):
     """Stands for a killed process."""
 
 
-class StoppingLoader(ClipLoader):
+class StoppingLoader:
     """Stops the run in the middle of one epoch."""
 
-    def __init__(self, loader: ClipLoader, epoch: int) -> None:
-        super().__init__(loader.dataset, loader._batches)  # type: ignore[arg-type]
-        self.stop_epoch, self.epoch = epoch, 0
+    def __init__(self, loader: DataLoader[Any], epoch: int) -> None:
+        self.loader, self.stop_epoch = loader, epoch
+        self.batch_sampler = cast(Any, loader.batch_sampler)
 
-    def set_epoch(self, epoch: int) -> None:
-        super().set_epoch(epoch)
-        self.epoch = epoch
+    def __len__(self) -> int:
+        return len(self.loader)
 
     def __iter__(self) -> Any:
-        for index, batch in enumerate(super().__iter__()):
-            if self.epoch == self.stop_epoch and index == 2:
+        for index, batch in enumerate(self.loader):
+            if self.batch_sampler.epoch == self.stop_epoch and index == 2:
                 raise InterruptedRunError
             yield batch
 
@@ -209,12 +212,12 @@ def test_augmentations_of_waveforms_begin_with_the_sounds() -> None:
     sounds = sounds_of(wide_toy_clips())
     noisy = trained_with("noise", sounds)
     assert torch.equal(noisy, trained_with("noise", sounds))
-    louder = WaveformDataset([2 * wave for wave in sounds.waveforms], sounds.labels)
+    louder = WaveformDataset([2 * wave for wave in sounds.samples], sounds.labels)
     assert not torch.equal(noisy, trained_with("noise", louder))
     with pytest.raises(ValueError, match="'noise' change waveforms: hand the training clips"):
         trained_with("noise", None)
     with pytest.raises(ValueError, match="the same order: labels differ"):
-        trained_with("noise", WaveformDataset(sounds.waveforms, sounds.labels.flip(0)))
+        trained_with("noise", WaveformDataset(sounds.samples, sounds.labels.flip(0)))
 
 
 def test_a_probe_trains_the_head_alone() -> None:
@@ -241,7 +244,7 @@ def test_a_probe_is_the_same_on_embeddings_and_on_spectrograms() -> None:
     random, data = generator(2), toy_clips()
     slow = EmotionClassifier(FakeEncoder(), hidden=8, dropout=0.5, generator=random)
     sampler = LengthBucketSampler(torch.ones(len(data)), 8, random)
-    fit(Baseline(slow, config), ClipLoader(data, sampler), CONFIG, generator=random,
+    fit(Baseline(slow, config), loader_of(data, sampler), CONFIG, generator=random,
         execution=exact())  # fmt: skip
     np.testing.assert_allclose(predict(quick, data), predict(slow, data), atol=1e-9)
 
@@ -262,7 +265,7 @@ def test_the_head_may_learn_before_the_encoder_joins_in() -> None:
     slow = EmotionClassifier(encoder, hidden=8, generator=random)
     for part, lengths in ((3, torch.ones(len(data))), (CONFIG.epochs, data.lengths)):
         encoder.weight.requires_grad_(part != 3)
-        loader = ClipLoader(data, LengthBucketSampler(lengths, CONFIG.batch_size, random))
+        loader = loader_of(data, LengthBucketSampler(lengths, CONFIG.batch_size, random))
         fit(Baseline(slow, config), loader, replace(CONFIG, epochs=part), generator=random,
             execution=settings["execution"])  # fmt: skip
     np.testing.assert_allclose(predict(model, data), predict(slow, data), atol=1e-9)
@@ -432,7 +435,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(
         fit(recipe, StoppingLoader(loader, stop_epoch), CONFIG, generator=generator(),
             score=score_of(model), execution=keeping(path))  # fmt: skip
     # A new process: other initial weights. All that counts is in the file.
-    model, recipe, loader = make_run(seed=8)
+    model, recipe, _ = make_run(seed=8)
     history = fit(recipe, loader, CONFIG, generator=generator(), score=score_of(model),
                   execution=keeping(path, resume=True))  # fmt: skip
     assert history == whole
@@ -445,7 +448,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     model, recipe, loader = make_run()
     history = fit(recipe, loader, CONFIG, generator=generator(), execution=keeping(path))
     expected = weights(model)
-    model, recipe, loader = make_run(seed=8)
+    model, recipe, _ = make_run(seed=8)
     stopping = StoppingLoader(loader, 0)
     again = fit(recipe, stopping, CONFIG, generator=generator(), execution=keeping(path, True))
     assert again == history
@@ -629,10 +632,10 @@ class Recorder(Recipe):
     def __init__(self, scale: float = 1.0, rate: float = 0.1) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(5.0))
-        self.scale, self.rate = scale, rate
+        self.scale, self.rates = scale, [(self, rate)]
         self.steps: list[Step] = []
         self.draws: list[float] = []
-        self.rates: list[float] = []
+        self.weights: list[float] = []
         self.after: list[int] = []
 
     def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
@@ -640,12 +643,9 @@ class Recorder(Recipe):
         self.draws.append(float(torch.rand((), generator=step.generator)))
         return {"loss": self.scale * self.weight, "twice": 2 * self.scale * self.weight.detach()}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        return [{"params": [self.weight], "lr": self.rate}]
-
     def after_step(self, step: Step) -> None:
         self.after.append(step.number)
-        self.rates.append(float(self.weight.detach()))
+        self.weights.append(float(self.weight.detach()))
 
 
 def test_every_step_knows_where_it_stands() -> None:
@@ -670,7 +670,7 @@ def test_steps_follow_adamw_and_the_schedule() -> None:
         rate = 0.1 * warmup_cosine(step, 12, 0.25)
         weight = weight * (1 - rate * 0.5) - rate
         expected.append(weight)
-    np.testing.assert_allclose(recipe.rates, expected, rtol=1e-5)
+    np.testing.assert_allclose(recipe.weights, expected, rtol=1e-5)
     np.testing.assert_allclose(
         history["learning_rate"], [0.1 * warmup_cosine(step, 12, 0.25) for step in (5, 11)]
     )
@@ -685,12 +685,10 @@ def test_biases_and_gains_may_be_left_out_of_the_decay() -> None:
             linear = nn.Linear(3, 2)
             nn.init.ones_(linear.bias)
             self.layers = nn.Sequential(linear, nn.LayerNorm(2))
+            self.rates = [(self.layers[0], 0.1), (self.layers[1], 0.2)]
 
         def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
             return {"loss": sum((0 * p.sum() for p in self.parameters()), torch.zeros(()))}
-
-        def parameter_groups(self) -> list[dict[str, Any]]:
-            return parameter_groups((self.layers[0], 0.1), (self.layers[1], 0.2))
 
     moved = {}
     for decay in ("all", "weights"):
@@ -707,7 +705,9 @@ def test_biases_and_gains_may_be_left_out_of_the_decay() -> None:
 
 def test_parts_without_anything_to_train_have_no_group() -> None:
     first, second = nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False)
-    (group,) = parameter_groups((first, 0.1), (second, 0.2))
+    recipe = Recorder()
+    recipe.rates = [(first, 0.1), (second, 0.2)]
+    (group,) = recipe.parameter_groups()
     assert group == {"params": list(first.parameters()), "lr": 0.1}
 
 
@@ -753,7 +753,7 @@ def test_the_best_epoch_is_the_best_of_all_and_not_of_the_last_two() -> None:
     config = TrainingConfig(epochs=4, patience=None)
     history = fit(recipe, loader, config, generator=generator(), score=lambda: next(scores))
     assert history.best_epoch == 1
-    assert float(recipe.weight.detach()) == recipe.rates[5]  # after the first epoch's 6 steps
+    assert float(recipe.weight.detach()) == recipe.weights[5]  # after the first epoch's 6 steps
 
 
 def test_every_epoch_trains_in_training_mode() -> None:
@@ -780,7 +780,7 @@ def test_without_validation_the_last_weights_are_kept() -> None:
     recipe, (_, _, loader) = Recorder(), make_run()
     history = fit(recipe, loader, CONFIG, generator=generator())
     assert history.best_epoch is None
-    assert float(recipe.weight.detach()) == recipe.rates[-1]
+    assert float(recipe.weight.detach()) == recipe.weights[-1]
 
 
 # --- predictions -----------------------------------------------------------------------------
@@ -796,7 +796,7 @@ def test_predictions_come_in_the_order_of_the_clips() -> None:
     assert model.training
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     model.eval()
-    for index, mel in enumerate(data.mels):
+    for index, mel in enumerate(data.samples):
         alone = model(mel[None], torch.tensor([mel.shape[1]])).double().softmax(1)
         np.testing.assert_allclose(probabilities[index], alone[0].detach().numpy(), atol=1e-6)
 
@@ -805,7 +805,7 @@ def test_embeddings_come_in_the_order_of_the_clips() -> None:
     data, encoder = toy_clips(11), FakeEncoder()
     embeddings = embed(encoder, data, batch_size=3)
     assert not embeddings.requires_grad
-    expected = torch.stack([(encoder.weight @ mel).mean(dim=1) for mel in data.mels])
+    expected = torch.stack([(encoder.weight @ mel).mean(dim=1) for mel in data.samples])
     torch.testing.assert_close(embeddings, expected.detach())
 
 
@@ -873,7 +873,7 @@ def test_a_score_that_is_no_number_is_reported() -> None:
 
 def test_nothing_to_train_on() -> None:
     empty = ClipDataset([])
-    loader = ClipLoader(empty, LengthBucketSampler(empty.lengths, 8, generator()))
+    loader = loader_of(empty, LengthBucketSampler(empty.lengths, 8, generator()))
     _, recipe, _ = make_run()
     with pytest.raises(TrainingError, match="nothing to train on"):
         fit(recipe, loader, CONFIG, generator=generator())
@@ -923,4 +923,12 @@ def test_losses_are_looked_at_without_double_precision_on_the_device() -> None:
     loop._check_finite({"loss": losses[0]}, "epoch 1")
     with pytest.raises(TrainingError, match=r"epoch 1: loss is nan"):
         loop._check_finite({"loss": losses[0] * math.nan, "other": losses[1]}, "epoch 1")
-    assert loop._mean(losses) == 1.5
+
+    class Elsewhere(Recorder):
+        def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+            other = torch.tensor(float(step.number)).as_subclass(WithoutDouble)
+            return {**super().forward(batch, step), "other": other}
+
+    _, _, loader = make_run()
+    history = fit(Elsewhere(), loader, TrainingConfig(epochs=1), generator=generator())
+    assert history["other"] == [2.5]  # of six steps
