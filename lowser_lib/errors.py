@@ -77,30 +77,23 @@ def require(allowed: str | Collection[Any], /, **values: Any) -> None:
     Raises:
         ValueError: a value is not allowed; the message names the argument, the range and the value.
     """
+    span = allowed.removesuffix(" or None") if isinstance(allowed, str) else ""
     for name, value in values.items():
-        wanted = _unmet(allowed, value)
-        if wanted:
+        if not isinstance(allowed, str):
+            fits, wanted = value in allowed, f"be one of {', '.join(map(repr, allowed))}"
+        elif value is None and span != allowed:
+            continue
+        else:
+            whole = span.endswith("..")
+            low, high = (span[:-2], "inf") if whole else span[1:-1].split(",")
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or (whole and not isinstance(value, Integral)):
+                fits, wanted = False, "be a whole number" if whole else "be a number"
+            else:
+                above = value > float(low) if span[0] == "(" else value >= float(low)
+                below = value < float(high) if span[-1] in ")." else value <= float(high)
+                fits, wanted = above and below, f"lie in {span}"
+                if value != math.inf and float(high) == math.inf:
+                    wanted = f"be above {low}" if span[0] == "(" else f"be at least {low}"
+        if not fits:
             raise ValueError(f"{name} must {wanted}, not {value!r}")
-
-
-def _unmet(allowed: str | Collection[Any], value: Any) -> str:
-    """What a value should have been; empty where it is allowed."""
-    if not isinstance(allowed, str):
-        choices = ", ".join(map(repr, allowed))
-        return "" if value in allowed else f"be one of {choices}"
-    span = allowed.removesuffix(" or None")
-    if value is None and span != allowed:
-        return ""
-    whole = span.endswith("..")
-    low, high = (span[:-2], "inf") if whole else span[1:-1].split(",")
-    least, most = float(low), float(high)
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or (whole and not isinstance(value, Integral)):
-        return "be a whole number" if whole else "be a number"
-    above = value > least if span[0] == "(" else value >= least
-    below = value < most if span[-1] in ").." else value <= most
-    if above and below:
-        return ""
-    if value == math.inf or most < math.inf:
-        return f"lie in {span}"
-    return f"be above {low}" if span[0] == "(" else f"be at least {low}"

@@ -195,24 +195,22 @@ class WhisperEncoder(nn.Module):
         Raises:
             ValueError: as :meth:`forward`.
         """
-        padding = self._padding(mel, lengths)
-        states = self._stem(mel.to(self.encoder.conv1.weight.dtype), padding)
-        positions = self.encoder.positional_embedding[: states.shape[1]]  # cropped to the clip
-        states = states + positions
+        padding = self._padding(mel, lengths)  # (B, T)
+        mel = mel.to(self.encoder.conv1.weight.dtype).masked_fill(padding[:, None, :], 0.0)
+        # Each convolution looks one frame ahead. A clip by itself finds zeros behind its end there,
+        # so in a batch it must find zeros, too; after the first one padding is no longer zero.
+        states = F.gelu(self.encoder.conv1(mel)).masked_fill(padding[:, None, :], 0.0)
+        states = F.gelu(self.encoder.conv2(states)).transpose(1, 2)
+        states = states + self.encoder.positional_embedding[: states.shape[1]]  # cropped
 
-        keys = None
-        if padding is not None:
-            padding = padding[:, ::2]  # state j covers frames 2j and 2j + 1: it is padding if 2j is
-            keys = ~padding[:, None, None, :]  # (B, heads, queries, keys): True may be looked at
-
-        def clean(states: Tensor) -> Tensor:
-            return states if padding is None else states.masked_fill(padding[:, :, None], 0.0)
-
-        yield clean(states)
+        hidden = padding[:, ::2, None]  # state j covers frames 2j and 2j + 1: padding if 2j is
+        # (B, heads, queries, keys): True may be looked at. Attention is faster without a mask.
+        keys = ~padding[:, None, None, ::2] if bool(padding.any()) else None
+        yield states.masked_fill(hidden, 0.0)
         for block in self.encoder.blocks:
             states = _transformer_block(block, states, keys)
-            yield clean(states)
-        yield clean(_normalised(self.encoder.ln_post, states))
+            yield states.masked_fill(hidden, 0.0)
+        yield _normalised(self.encoder.ln_post, states).masked_fill(hidden, 0.0)
 
     def embed(self, mel: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """One embedding a clip: the average of its own frame states.
@@ -224,7 +222,7 @@ class WhisperEncoder(nn.Module):
         Returns:
             ``(B, D)``.
         """
-        states: Tensor = self(mel, lengths)
+        *_, states = self.layer_states(mel, lengths)
         if lengths is None:
             lengths = [mel.shape[-1]] * len(mel)
         counts = (torch.as_tensor(lengths, device=states.device) + 1) // 2
@@ -275,21 +273,8 @@ class WhisperEncoder(nn.Module):
         """Show origin and frozen parts when the module is printed."""
         return f"{self.description}, frozen={self.frozen}"
 
-    def _stem(self, mel: Tensor, padding: Tensor | None) -> Tensor:
-        """Two convolutions, ``(B, n_mels, T)`` to ``(B, ceil(T / 2), D)``.
-
-        Each looks one frame ahead. A clip by itself finds zeros behind its end there, so in a
-        batch it must find zeros, too; after the first convolution padding is no longer zero.
-        """
-        if padding is not None:
-            mel = mel.masked_fill(padding[:, None, :], 0.0)
-        states = F.gelu(self.encoder.conv1(mel))
-        if padding is not None:
-            states = states.masked_fill(padding[:, None, :], 0.0)
-        return F.gelu(self.encoder.conv2(states)).transpose(1, 2)
-
-    def _padding(self, mel: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
-        """Where a batch is padding, ``(B, T)`` bool; None when it is nowhere (no mask needed)."""
+    def _padding(self, mel: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor:
+        """Where a batch is padding, ``(B, T)`` bool."""
         if mel.ndim != 3 or mel.shape[1] != self.n_mels or 0 in mel.shape:
             raise ValueError(
                 f"mel must have shape (clips, {self.n_mels}, frames), not {tuple(mel.shape)}"
@@ -302,15 +287,13 @@ class WhisperEncoder(nn.Module):
                 "long clips out of the manifest"
             )
         if lengths is None:
-            return None
+            lengths = [frames] * len(mel)
         ends = torch.as_tensor(lengths)
         if ends.shape != mel.shape[:1] or ends.is_floating_point():
             raise ValueError(f"lengths must hold {len(mel)} whole numbers, not {lengths!r}")
         values = ends.tolist()  # one transfer, should they lie on a GPU
         if min(values) < 1 or max(values) > frames:
             raise ValueError(f"lengths must lie between 1 and {frames} frames, not {values}")
-        if min(values) == frames:
-            return None
         return torch.arange(frames, device=mel.device) >= ends.to(mel.device)[:, None]
 
     def _freeze(self) -> None:
