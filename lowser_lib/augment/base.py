@@ -25,7 +25,7 @@ from typing import ClassVar, Literal, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from lowser_lib.errors import AudioError
+from lowser_lib.errors import AudioError, require
 
 #: What a transform works on: waveforms ``(B, samples)`` or log-mel spectrograms ``(B, n_mels, T)``.
 Domain = Literal["waveform", "mel"]
@@ -74,10 +74,7 @@ class Transform(ABC):
     keeps_label: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("strength", "probability"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must lie in 0..1, not {value!r}")
+        require("[0, 1]", strength=self.strength, probability=self.probability)
 
     def __call__(self, clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Augmented:
         """Transform a batch, each clip by numbers of its own.
@@ -158,17 +155,7 @@ class Transform(ABC):
 
 
 def check_batch(transform: Transform, clips: Tensor, lengths: Tensor) -> None:
-    """Find a batch in order, or say what is wrong with it.
-
-    Args:
-        transform: what the batch is for.
-        clips: as in a call of a transform.
-        lengths: as in a call of a transform.
-
-    Raises:
-        ValueError: shapes, types or lengths do not agree, or the batch is empty.
-        AudioError: the clips hold NaN or infinite values.
-    """
+    """Find a batch in order, or say what is wrong with it; errors are those of a call."""
     name, domain = type(transform).__name__, transform.domain
     dimensions = 2 if domain == "waveform" else 3
     if clips.ndim != dimensions or clips.dtype not in (torch.float32, torch.float64):

@@ -116,6 +116,21 @@ def _chain(before: Tensor | None, after: Tensor | None) -> Tensor | None:
     return after @ before.to(after)
 
 
+#: The seven augmentations of :func:`contrastive`, in their order, by the names that settings call
+#: them.
+KINDS: Mapping[str, type[Transform]] = MappingProxyType(
+    {
+        "speed": SpeedPerturbation,
+        "mixup": Mixup,
+        "noise": GaussianNoise,
+        "stretch": SpectralStretch,
+        "specaugment": SpecAugment,
+        "time-mask": TimeMasking,
+        "frequency-mask": FrequencyMasking,
+    }
+)
+
+
 def contrastive(strength: float = 1.0, probability: float = 0.5) -> Compose:
     """The seven augmentations for contrastive learning.
 
@@ -131,17 +146,7 @@ def contrastive(strength: float = 1.0, probability: float = 0.5) -> Compose:
     Raises:
         ValueError: a number is out of range.
     """
-    return Compose(
-        [
-            SpeedPerturbation(strength=strength, probability=probability),
-            Mixup(strength=strength, probability=probability),
-            GaussianNoise(strength=strength, probability=probability),
-            SpectralStretch(strength=strength, probability=probability),
-            SpecAugment(strength=strength, probability=probability),
-            TimeMasking(strength=strength, probability=probability),
-            FrequencyMasking(strength=strength, probability=probability),
-        ]
-    )
+    return Compose([kind(strength=strength, probability=probability) for kind in KINDS.values()])
 
 
 def byol(strength: float = 1.0, probability: float = 0.5) -> Compose:
@@ -190,20 +195,6 @@ def voice(strength: float = 1.0, probability: float = 0.5) -> Compose:
     )
 
 
-#: The seven augmentations of :func:`contrastive` by the names that settings and tables call them.
-KINDS: Mapping[str, type[Transform]] = MappingProxyType(
-    {
-        "speed": SpeedPerturbation,
-        "mixup": Mixup,
-        "noise": GaussianNoise,
-        "stretch": SpectralStretch,
-        "specaugment": SpecAugment,
-        "time-mask": TimeMasking,
-        "frequency-mask": FrequencyMasking,
-    }
-)
-
-
 def named(name: str, strength: float = 1.0, probability: float = 0.5) -> Compose:
     """A preset, or one augmentation in its usual range, by name: what a sweep over types varies.
 
@@ -215,13 +206,10 @@ def named(name: str, strength: float = 1.0, probability: float = 0.5) -> Compose
     Raises:
         ValueError: there is no such augmentation, or a number is out of range.
     """
-    if name == "contrastive":
-        return contrastive(strength, probability)
-    if name == "byol":
-        return byol(strength, probability)
-    if name == "voice":
-        return voice(strength, probability)
+    presets = {"contrastive": contrastive, "byol": byol, "voice": voice}
+    if name in presets:
+        return presets[name](strength, probability)
     if name not in KINDS:
-        known = ", ".join(["contrastive", "byol", "voice", *KINDS])
+        known = ", ".join([*presets, *KINDS])
         raise ValueError(f"unknown augmentation {name!r}; choose one of {known}")
     return Compose([KINDS[name](strength=strength, probability=probability)])

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lowser_lib.losses.nt_xent import unit_length
+from lowser_lib.losses.nt_xent import check_points, unit_length
 
 
 def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -35,11 +35,7 @@ def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
         ValueError: a shape or type is wrong.
     """
     for name, value in (("prediction", prediction), ("target", target)):
-        if value.ndim != 2 or 0 in value.shape or not value.is_floating_point():
-            raise ValueError(
-                f"{name} must be floating point of shape (clips, dimension), with one of each at "
-                f"least, not {value.dtype} of shape {tuple(value.shape)}"
-            )
+        check_points(name, value)
     if prediction.shape != target.shape:
         raise ValueError(
             f"prediction and target must have the same shape, not {tuple(prediction.shape)} and "

@@ -107,6 +107,15 @@ def unit_length(embeddings: Tensor) -> Tensor:
     return directions.masked_fill(largest < SHORTEST, 0.0)
 
 
+def check_points(name: str, points: Tensor) -> None:
+    """Raise ValueError unless points are floating point ``(N, D)``, with one of each at least."""
+    if points.ndim != 2 or 0 in points.shape or not points.is_floating_point():
+        raise ValueError(
+            f"{name} must be floating point of shape (clips, dimension), with one of each at "
+            f"least, not {points.dtype} of shape {tuple(points.shape)}"
+        )
+
+
 class _SumOverPairs(torch.autograd.Function):
     """Sum of l(i, j) over all positive pairs, a block of anchors i at a time.
 
@@ -214,11 +223,7 @@ def _check_arguments(
     embeddings: Tensor, labels: Tensor, temperature: float, other_positives: str
 ) -> None:
     """Raise ValueError for a wrong argument, before anything is computed."""
-    if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
-        raise ValueError(
-            "embeddings must be floating point of shape (clips, dimension), with one of each at "
-            f"least, not {embeddings.dtype} of shape {tuple(embeddings.shape)}"
-        )
+    check_points("embeddings", embeddings)
     if labels.shape != embeddings.shape[:1]:
         expected = tuple(embeddings.shape[:1])
         raise ValueError(f"labels must have shape {expected}, not {tuple(labels.shape)}")

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lowser_lib.errors import require
-from lowser_lib.losses.nt_xent import nt_xent, unit_length
+from lowser_lib.losses.nt_xent import check_points, nt_xent, unit_length
 
 
 def pairwise_nt_xent(
@@ -56,21 +56,21 @@ def pairwise_nt_xent(
     """
     _check_arguments(views, temperature)
     two_views = _with_own_view if within_view_negatives else _between_views
-    losses = [two_views(one, other, temperature) for one, other in combinations(views, 2)]
+    losses = [two_views(*pair, temperature) for pair in combinations(views, 2)]
     return torch.stack(losses).mean()
 
 
-def _with_own_view(one: Tensor, other: Tensor, temperature: float) -> Tensor:
+def _with_own_view(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """l(a, b) with negatives from both views: NT-Xent whose labels are the clips' numbers."""
-    clips = torch.arange(len(one), device=one.device).repeat(2)
-    return nt_xent(torch.cat([one, other]), clips, temperature)
+    clips = torch.arange(len(first), device=first.device).repeat(2)
+    return nt_xent(torch.cat([first, second]), clips, temperature)
 
 
-def _between_views(one: Tensor, other: Tensor, temperature: float) -> Tensor:
+def _between_views(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """l(a, b) with negatives from the other view alone: two cross-entropies over N clips."""
-    exact = torch.promote_types(torch.promote_types(one.dtype, other.dtype), torch.float32)
-    with torch.autocast(one.device.type, enabled=False):
-        rows, columns = (unit_length(view.to(exact)) for view in (one, other))
+    exact = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
+    with torch.autocast(first.device.type, enabled=False):
+        rows, columns = (unit_length(view.to(exact)) for view in (first, second))
         scores = rows @ columns.T / temperature
         clips = torch.arange(len(scores), device=scores.device)
         return (F.cross_entropy(scores, clips) + F.cross_entropy(scores.T, clips)) / 2
@@ -85,11 +85,7 @@ def _check_arguments(views: Sequence[Tensor], temperature: float) -> None:
                else f"{len(views)} of them")
         )  # fmt: skip
     for number, view in enumerate(views):
-        if view.ndim != 2 or 0 in view.shape or not view.is_floating_point():
-            raise ValueError(
-                f"views[{number}] must be floating point of shape (clips, dimension), with one of "
-                f"each at least, not {view.dtype} of shape {tuple(view.shape)}"
-            )
+        check_points(f"views[{number}]", view)
         if view.shape != views[0].shape:
             raise ValueError(
                 f"views[{number}] has shape {tuple(view.shape)}, but views[0] has "

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lowser_lib.errors import require
-from lowser_lib.losses.nt_xent import unit_length
+from lowser_lib.losses.nt_xent import check_points, unit_length
 
 #: Which clips of other emotions are pushed away.
 Negatives = Literal["all", "same-text"]
@@ -76,11 +76,7 @@ def text_invariant_nt_xent(
     Raises:
         ValueError: shapes do not agree, or the temperature is out of range.
     """
-    if embeddings.ndim != 2 or not embeddings.is_floating_point():
-        raise ValueError(
-            "embeddings must be floating point of shape (clips, dimension), not "
-            f"{embeddings.dtype} of shape {tuple(embeddings.shape)}"
-        )
+    check_points("embeddings", embeddings)
     for name, values in (("labels", labels), ("texts", texts)):
         if values is not None and values.shape != embeddings.shape[:1]:
             expected = tuple(embeddings.shape[:1])

@@ -90,11 +90,7 @@ class BaselineConfig:
     balance_groups: str = field(default="none", metadata={"switch": True})
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range by a ValueError that names them."""
         require("1..", hidden=self.hidden)
         require("[0, 1)", dropout=self.dropout)
         require("(0, inf)", learning_rate=self.learning_rate)
@@ -424,10 +420,6 @@ def repeat_baseline(
 ) -> list[Repeat]:
     """Train the baseline once a seed, and let each model answer for the test sets.
 
-    With several jobs each training has a process. A GPU is not shared: there trainings take turns,
-    whatever ``jobs`` says. Inside ``joblib.parallel_config`` another backend, such as a Dask
-    cluster, takes the work.
-
     Args:
         start: gives the encoder to start from, for a seed.
         seeds: at least one, each at least 0.
@@ -435,7 +427,7 @@ def repeat_baseline(
         validation: labelled clips of other speakers, or None.
         tests: name -> clips, which no training sees.
         precision: see :func:`lowser_lib.training.make_fabric`.
-        jobs: trainings at a time.
+        jobs: trainings at a time, each in a process; on a GPU they take turns, whatever ``jobs``.
         progress: show a bar on stderr: of trainings, or with one job of each training's steps.
         **others: ``metric``, ``settings``, ``training``, ``n_classes``: see
             :func:`train_baseline`.
@@ -451,50 +443,34 @@ def repeat_baseline(
         raise ValueError("seeds is empty: name at least one")
     require("1..", jobs=jobs)
     jobs = 1 if torch.cuda.is_available() else min(jobs, len(seeds))
-    bar = progress and jobs == 1
-    work = (
-        joblib.delayed(_train_once)(
-            start(seed), seed, source, validation, dict(tests), precision, progress=bar, **others
-        )
-        for seed in seeds
-    )
+
+    def train(seed: int, encoder: Encoder) -> Repeat:
+        fabric = make_fabric(precision=precision)
+        with one_thread(fabric):
+            model, history = train_baseline(
+                encoder,
+                source,
+                validation,
+                generator=torch.Generator().manual_seed(seed),
+                execution=Execution(fabric, progress=progress and jobs == 1),
+                **others,
+            )
+            reference = embed(model.encoder, source, fabric=fabric)
+            points = {
+                name: embed(model.encoder, clips, fabric=fabric) for name, clips in tests.items()
+            }
+            answers = {name: classify(model, points[name], fabric) for name in points}
+            matched = {n: match_embeddings(part, reference) for n, part in points.items()}
+            matches = {name: classify(model, matched[name], fabric) for name in matched}
+        return Repeat(seed, history, answers, matches)
+
     with warnings.catch_warnings():
         # A process that has grown in a training is replaced by a new one: nothing is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        work = (joblib.delayed(train)(seed, start(seed)) for seed in seeds)
         done = joblib.Parallel(n_jobs=jobs, return_as="generator")(work)
         hidden = not progress or jobs == 1
         return list(tqdm(done, total=len(seeds), unit="training", leave=False, disable=hidden))
-
-
-def _train_once(
-    encoder: Encoder,
-    seed: int,
-    source: Clips,
-    validation: Clips | None,
-    tests: dict[str, Clips],
-    precision: str,
-    *,
-    progress: bool,
-    **others: Any,
-) -> Repeat:
-    """Train with one seed and answer for the test sets, perhaps in a process of its own."""
-    fabric = make_fabric(precision=precision)
-    with one_thread(fabric):
-        model, history = train_baseline(
-            encoder,
-            source,
-            validation,
-            generator=torch.Generator().manual_seed(seed),
-            execution=Execution(fabric, progress=progress),
-            **others,
-        )
-        reference = embed(model.encoder, source, fabric=fabric)
-        answers, matched = {}, {}
-        for name, clips in tests.items():
-            embeddings = embed(model.encoder, clips, fabric=fabric)
-            answers[name] = classify(model, embeddings, fabric)
-            matched[name] = classify(model, match_embeddings(embeddings, reference), fabric)
-    return Repeat(seed, history, answers, matched)
 
 
 def _sounds_of(source: Clips, sounds: Clips | None, settings: BaselineConfig) -> Clips:

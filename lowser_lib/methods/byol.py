@@ -112,11 +112,7 @@ class ByolConfig:
     seconds: float | None = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range by a ValueError that names them."""
         require("[0, 1]", lam=self.lam, lam_end=self.lam_end, tau=self.tau)
         require(get_args(LamSchedule), lam_schedule=self.lam_schedule)
         require(get_args(LamWeighs), lam_weighs=self.lam_weighs)

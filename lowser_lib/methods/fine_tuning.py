@@ -78,11 +78,7 @@ class FineTuneConfig:
     augmentation: ViewAugmentation = NO_AUGMENTATION
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range by a ValueError that names them."""
         require("1..", steps=self.steps, batch_size=self.batch_size)
         require("[0, 1]", probe_share=self.probe_share)
         require("[0, 1)", dropout=self.dropout)

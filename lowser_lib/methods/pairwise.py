@@ -136,11 +136,7 @@ class PairwiseConfig:
     augmentation: ViewAugmentation = ViewAugmentation()
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range by a ValueError that names them."""
         require("1..", copies=self.copies, steps=self.steps)
         require("2..", batch_size=self.batch_size)
         require("(0, inf)", temperature=self.temperature, learning_rate=self.learning_rate)

@@ -14,8 +14,7 @@ import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -29,12 +28,11 @@ from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses import OtherPositives, nt_xent
 from lowser_lib.losses.nt_xent import unit_length
-from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.methods.two_stages import Adapted, Adapting, TwoStages, adapt, train_two_stages
 from lowser_lib.sampling import UNLABELLED, Batch, Clips, SpeakerBatchSampler
 from lowser_lib.sampling.augmented import MINIMUM_SECONDS, AugmentedLoader
 from lowser_lib.sampling.speaker_batches import UNKNOWN
-from lowser_lib.training import Execution, Metric, Step, TrainingConfig
+from lowser_lib.training import Execution, Step
 from lowser_lib.training.monitoring import Monitor, groups_of, spectrograms, watch
 
 #: Fewest speakers (there has to be a negative) and clips of each (there has to be a positive).
@@ -98,11 +96,7 @@ class SpeakerContrastiveConfig:
     balance_genders: bool = field(default=False, metadata={"switch": True})
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range by a ValueError that names them."""
         for name in ("speakers_per_batch", "clips_per_speaker"):
             require(f"{FEWEST}..", **{name: getattr(self, name)})
         require("1..", projection=self.projection, steps=self.steps)
@@ -365,17 +359,9 @@ def train_speaker_contrastive(
     unlabelled: Clips,
     validation: Clips | None = None,
     *,
-    seed: int,
-    metric: Metric,
-    folder: Path,
     settings: SpeakerContrastiveConfig | None = None,
-    baseline: BaselineConfig | None = None,
-    training: TrainingConfig | None = None,
-    n_classes: int = 4,
     genders: Sequence[str] | np.ndarray | None = None,
-    groups: Sequence[str] | np.ndarray | None = None,
-    monitor: Monitor | None = None,
-    execution: Execution | None = None,
+    **others: Any,
 ) -> TwoStages:
     """Adapt an encoder to the speakers of a language, then train the baseline from there.
 
@@ -383,21 +369,6 @@ def train_speaker_contrastive(
     is :func:`adapt_to_speakers`; ``genders`` are of the clips in ``unlabelled``.
     """
     settings = settings or SpeakerContrastiveConfig()
-    return train_two_stages(
-        adapt_to_speakers,
-        encoder,
-        source,
-        unlabelled,
-        validation,
-        seed=seed,
-        metric=metric,
-        folder=folder,
-        settings=settings,
-        baseline=baseline,
-        training=training,
-        n_classes=n_classes,
-        groups=groups,
-        monitor=monitor,
-        execution=execution,
-        genders=genders if settings.balance_genders else None,
-    )
+    others["genders"] = genders if settings.balance_genders else None
+    clips = source, unlabelled, validation
+    return train_two_stages(adapt_to_speakers, encoder, *clips, settings=settings, **others)

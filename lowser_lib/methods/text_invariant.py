@@ -65,11 +65,7 @@ class ContrastConfig:
     clips_per_emotion: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range by a ValueError that names them."""
         require(get_args(Positives), positives=self.positives)
         require(get_args(Negatives), negatives=self.negatives)
         require("(0, inf)", weight=self.weight, temperature=self.temperature)

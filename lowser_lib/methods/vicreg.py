@@ -10,11 +10,9 @@ speaker-contrastive learning, so that the two can be compared
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,12 +23,11 @@ from lowser_lib.encoders.heads import mlp
 from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses.vicreg import vicreg_loss
-from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.methods.two_stages import Adapted, Adapting, TwoStages, adapt, train_two_stages
 from lowser_lib.sampling import Clips, LengthBucketSampler
 from lowser_lib.sampling.augmented import MINIMUM_SECONDS
 from lowser_lib.sampling.pairs import TwoViewLoader, TwoViews
-from lowser_lib.training import Execution, Metric, Step, TrainingConfig
+from lowser_lib.training import Execution, Step
 from lowser_lib.training.monitoring import Monitor, two_views, watch
 
 
@@ -74,11 +71,7 @@ class VicRegConfig:
     probability: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range by a ValueError that names them."""
         require("[0, inf)", invariance=self.invariance, variance=self.variance)
         require("[0, inf)", covariance=self.covariance)
         require("2..", batch_size=self.batch_size)
@@ -208,36 +201,14 @@ def train_vicreg(
     unlabelled: Clips,
     validation: Clips | None = None,
     *,
-    seed: int,
-    metric: Metric,
-    folder: Path,
     settings: VicRegConfig | None = None,
-    baseline: BaselineConfig | None = None,
-    training: TrainingConfig | None = None,
-    n_classes: int = 4,
-    groups: Sequence[str] | np.ndarray | None = None,
-    monitor: Monitor | None = None,
-    execution: Execution | None = None,
+    **others: Any,
 ) -> TwoStages:
     """Adapt an encoder to a language by VICReg, then train the baseline from there.
 
     Arguments are those of :func:`lowser_lib.methods.two_stages.train_two_stages`, whose first stage
     is :func:`adapt_by_vicreg`.
     """
-    return train_two_stages(
-        adapt_by_vicreg,
-        encoder,
-        source,
-        unlabelled,
-        validation,
-        seed=seed,
-        metric=metric,
-        folder=folder,
-        settings=settings or VicRegConfig(),
-        baseline=baseline,
-        training=training,
-        n_classes=n_classes,
-        groups=groups,
-        monitor=monitor,
-        execution=execution,
-    )
+    settings = settings or VicRegConfig()
+    clips = source, unlabelled, validation
+    return train_two_stages(adapt_by_vicreg, encoder, *clips, settings=settings, **others)

@@ -60,11 +60,7 @@ class TrainingConfig:
     decay: str = field(default="all", metadata={"switch": True})
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range by a ValueError that names them."""
         require("1..", epochs=self.epochs, batch_size=self.batch_size)
         require("1.. or None", patience=self.patience)
         require("[0, 1)", warmup=self.warmup)

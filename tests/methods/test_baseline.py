@@ -180,7 +180,7 @@ def test_balanced_weights_need_a_label() -> None:
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
         ({"encoder_learning_rate": -1.0}, "encoder_learning_rate must be at least 0"),
         ({"augmentations": "echo"}, "unknown augmentation 'echo'"),
-        ({"augmentations": "noise", "strength": 2.0}, "strength must lie in 0..1, not 2.0"),
+        ({"augmentations": "noise", "strength": 2.0}, r"strength must lie in \[0, 1\], not 2.0"),
         ({"augmentations": "mixup"}, "must keep the label of a clip, and 'mixup' mixes"),
         (
             {"augmentations": "contrastive"},

@@ -118,8 +118,8 @@ def test_half_of_the_target_is_replaced_after_173_steps() -> None:
         ({"target_batch": 0}, "target_batch must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"seconds": 0.1}, "seconds must be at least 0.5, not 0.1"),
-        ({"strength": 2.0}, r"strength must lie in 0..1"),
-        ({"probability": -1.0}, r"probability must lie in 0..1"),
+        ({"strength": 2.0}, r"strength must lie in \[0, 1\]"),
+        ({"probability": -1.0}, r"probability must lie in \[0, 1\]"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str) -> None:

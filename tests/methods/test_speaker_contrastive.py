@@ -79,8 +79,8 @@ def test_augmentation_is_the_preset_with_or_without_mixup() -> None:
         ({"other_positives": "drop"}, "'exclude', 'include', not 'drop'"),
         ({"augmentations": "echo"}, "unknown augmentation 'echo'"),
         ({"seconds": 0.1}, "seconds must be at least 0.5, not 0.1"),
-        ({"strength": 1.5}, "strength must lie in 0..1, not 1.5"),
-        ({"probability": -0.5}, "probability must lie in 0..1, not -0.5"),
+        ({"strength": 1.5}, r"strength must lie in \[0, 1\], not 1.5"),
+        ({"probability": -0.5}, r"probability must lie in \[0, 1\], not -0.5"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str) -> None:
