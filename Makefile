@@ -67,7 +67,7 @@ nbval: $(PACKAGE_STAMP) ## the notebooks alone, as they stand, on one thread, wi
 
 # Students write into copies: what is in work/ already is never touched, and git does not see it.
 lab: $(PACKAGE_STAMP) ## open copies of the chapters in JupyterLab; what you write in work/ stays
-	@mkdir -p $(WORK) && for chapter in notebooks/*.ipynb; do \
+	@mkdir -p $(WORK) && cp -R notebooks/images $(WORK)/ && for chapter in notebooks/*.ipynb; do \
 	  copy=$(WORK)/$$(basename $$chapter); [ -e "$$copy" ] || cp "$$chapter" "$$copy"; \
 	done
 	JUPYTER_CONFIG_PATH="$(CURDIR)/book/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \

@@ -377,6 +377,8 @@ def prepare(book: Path, notebooks: Path) -> None:
     for name in ("notebooks", "_extra"):
         shutil.rmtree(book / name, ignore_errors=True)
     (book / "notebooks").mkdir()
+    if (notebooks / "images").is_dir():
+        shutil.copytree(notebooks / "images", book / "notebooks" / "images")
     targets = Targets.of(book, notebooks)
     for digits, name in targets.chapters.items():
         notebook = nbformat.read(str(notebooks / name), as_version=4)

@@ -168,6 +168,18 @@ def test_prepared_chapters_have_captions_links_and_no_noise(tmp_path: Path) -> N
         assert not [text for text in streams if text.startswith("Not yet: ")], name
 
 
+def test_drawings_lie_beside_the_chapters_and_have_words(tmp_path: Path) -> None:
+    used = set()
+    for name, notebook in prepared(tmp_path).items():
+        prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+        for alt, target in re.findall(r"!\[([^\]]*)\]\(([^)]*)\)", prose):
+            assert len(alt.split()) > 10, f"{name}: {target} is not described"
+            assert (ROOT / "notebooks" / target).is_file(), f"{name}: {target}"
+            assert (tmp_path / "book" / "notebooks" / target).is_file(), f"{name}: {target}"
+            used.add(Path(target).name)
+    assert used == {path.name for path in (ROOT / "notebooks" / "images").iterdir()}
+
+
 def test_links_are_put_once_and_never_into_code_or_links(tmp_path: Path) -> None:
     prepare = runpy.run_path(str(BOOK / "prepare.py"))
     targets = prepare["Targets"].of(BOOK, ROOT / "notebooks")

@@ -20,7 +20,15 @@ from lowser_lib.plots.results import (
     interval_plot,
     learning_curve,
 )
-from lowser_lib.plots.simple import bars, images, lines, outlines, value_heatmap
+from lowser_lib.plots.simple import (
+    bars,
+    dots,
+    images,
+    lines,
+    outlines,
+    value_heatmap,
+    value_heatmaps,
+)
 from lowser_lib.plots.speech import clip_grid, emotion_grid, waveform_and_mel
 from lowser_lib.plots.style import EMOTION_COLOURS, GENDER_COLOURS, LANGUAGE_COLOURS, panels
 
@@ -33,6 +41,7 @@ __all__ = [
     "clip_grid",
     "confusion_matrix",
     "differences",
+    "dots",
     "durations",
     "embedding_scatter",
     "emotion_grid",
@@ -52,5 +61,6 @@ __all__ = [
     "strips",
     "unit_circle",
     "value_heatmap",
+    "value_heatmaps",
     "waveform_and_mel",
 ]

@@ -57,6 +57,7 @@ def interval_plot(
     rows: pd.DataFrame | Sequence[Mapping[str, Any]],
     metric: str = "macro-F1",
     chance: float | Mapping[str, float] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw estimates with their intervals: a panel a corpus, a line a method.
 
@@ -65,6 +66,7 @@ def interval_plot(
             bounds are ``nan`` the interval is not estimable, and the marker is hollow.
         metric: Name of what is estimated.
         chance: What guessing scores, for all corpora or for each.
+        limits: Ends of the axis, where figures are to be compared.
     """
     table = pd.DataFrame(rows)
     lacking = {"method", "corpus", "estimate", "low", "high"} - set(table.columns)
@@ -91,6 +93,8 @@ def interval_plot(
         ax.xaxis.set_major_locator(MaxNLocator(nbins=3))
     axes[0, 0].set_yticks(range(len(methods)), methods)
     axes[0, 0].set_ylim(len(methods) - 0.1, -0.5)
+    if limits is not None:
+        axes[0, 0].set_xlim(limits)
     figure.supxlabel(metric + hollow_note(table), fontsize=9)
     return figure
 

@@ -13,12 +13,16 @@ from numpy.typing import ArrayLike
 from lowser_lib.plots.parts import heatmap, name_cells
 from lowser_lib.plots.style import (
     GROUP_COLOURS,
+    INK,
     SPECTROGRAM,
     colours_for,
     one_panel,
     panels,
     styled,
 )
+
+_SMALL_DPI = 100
+"""Of figures that hold little but numbers: a smaller file."""
 
 
 @styled
@@ -69,6 +73,7 @@ def bars(
     title: str = "",
     limits: tuple[float, float] | None = None,
     logarithmic: bool = False,
+    form: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw one bar a name, from left to right.
@@ -79,13 +84,18 @@ def bars(
         title: What is shown.
         limits: Ends of the axis; a logarithmic one needs a first value above 0.
         logarithmic: Whether equal steps are equal ratios.
+        form: How each length is written at the end of its bar, as for :func:`format`, less a
+            final ``.0``; by default not at all.
         ax: Axes to draw into; by default a new figure.
     """
     if not values:
         raise ValueError("values must hold at least one bar, but is empty")
     figure, ax = one_panel(ax, 7, 0.9 + 0.34 * len(values))
-    ax.barh([str(name) for name in values], list(values.values()), height=0.7,
-            color=GROUP_COLOURS[0])  # fmt: skip
+    drawn = ax.barh([str(name) for name in values], list(values.values()), height=0.7,
+                    color=GROUP_COLOURS[0])  # fmt: skip
+    if form is not None:
+        texts = [format(value, form).removesuffix(".0") for value in values.values()]
+        ax.bar_label(drawn, texts, padding=3, fontsize=8)
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0)
     if logarithmic:
@@ -126,6 +136,34 @@ def outlines(
         ax.stairs(heights, edges, color=colour, linewidth=1.5, label=str(name))
     ax.set(xlabel=xlabel, ylabel="share of clips", yticks=[], title=title)
     ax.legend()
+    return figure
+
+
+@styled
+def dots(
+    groups: Mapping[str, ArrayLike], *, xlabel: str, title: str = "", ax: Axes | None = None
+) -> Figure:
+    """Draw one dot a value, a row a group, and a bar at the mean of each group.
+
+    Args:
+        groups: Values by name, each of shape (n,).
+        xlabel: What the values are, with their unit.
+        title: What is shown.
+        ax: Axes to draw into; by default a new figure.
+    """
+    if not groups:
+        raise ValueError("groups must hold at least one group, but is empty")
+    figure, ax = one_panel(ax, 7, 0.9 + 0.4 * len(groups))
+    scatter = np.random.default_rng(0)  # up and down, so that equal values do not hide each other
+    for row, (name, colour) in enumerate(colours_for(groups).items()):
+        values = np.asarray(groups[str(name)], dtype=np.float64)
+        height = row + scatter.uniform(-0.3, 0.3, len(values))
+        ax.plot(values, height, ".", color=colour, markersize=4)
+        ax.plot([values.mean()] * 2, [row - 0.42, row + 0.42], color=INK, linewidth=2)
+    ax.set_yticks(range(len(groups)), [str(name) for name in groups])
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlabel=xlabel, title=title)
     return figure
 
 
@@ -194,4 +232,33 @@ def value_heatmap(
     heatmap(ax, shades, texts)
     name_cells(ax, table)
     ax.set_title(title)
+    return figure
+
+
+@styled
+def value_heatmaps(
+    tables: Mapping[str, pd.DataFrame],
+    title: str = "",
+    *,
+    limits: tuple[float, float] = (0.0, 1.0),
+    form: str = ".2f",
+    width: float = 7.0,
+) -> Figure:
+    """Draw tables with the same rows side by side, as :func:`value_heatmap` draws each.
+
+    Args:
+        tables: Tables by title.
+        title: Of the whole.
+        limits: As for one table.
+        form: As for one table.
+        width: In inches.
+    """
+    if not tables:
+        raise ValueError("tables must hold at least one table, but is empty")
+    rows = max(len(table) for table in tables.values())
+    figure, axes = panels(1, len(tables), width, 0.9 + 0.3 * rows, sharey=True)
+    figure.set_dpi(_SMALL_DPI)
+    for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
+        value_heatmap(table, name, limits=limits, form=form, ax=ax)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
     return figure

@@ -49,9 +49,8 @@ def majority_scores(counts: np.ndarray) -> tuple[float, float, float]:
     return share, 1 / classes, 2 * share / (1 + share) / classes
 
 
-def merge(label: str) -> str | None:
-    label = {"excited": "happy"}.get(label, label)
-    return label if label in ("angry", "happy", "neutral", "sad") else None
+def clips_needed(score: float) -> float:
+    return 1.96**2 * 0.25 * 0.75 / (score - 0.25) ** 2
 
 
 def split(clips: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -68,10 +67,6 @@ def budget(clips: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
 def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     ratio = np.mean(waveform**2) / np.mean(noise**2)
     return waveform + noise * np.sqrt(ratio * 10 ** (-snr_db / 10))
-
-
-def mixed_target(own: int, other: int, share: float) -> np.ndarray:
-    return (1 - share) * np.eye(4)[own] + share * np.eye(4)[other]
 
 
 def recognised(changed: np.ndarray, clean: np.ndarray, speakers: np.ndarray) -> float:
@@ -170,11 +165,12 @@ CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_00.check_parse_ravdess, parse),
     (chapter_00.check_uar, uar),
     (chapter_00.check_majority_scores, majority_scores),
-    (chapter_01.check_merge_labels, merge),
+    (chapter_00.check_clips_needed, clips_needed),
     (chapter_01.check_no_shared_speaker, split),
+    (chapter_01.check_leaking, lambda: ["A", "c", "D", "F"]),
     (chapter_01.check_label_budget, budget),
     (chapter_02.check_add_noise, add_noise),
-    (chapter_02.check_mixed_target, mixed_target),
+    (chapter_02.check_stop, lambda: {"B", "C", "D", "E"}),
     (chapter_02.check_recognised, recognised),
     (chapter_03.check_crop_positions, crop),
     (chapter_03.check_masked_mean, masked_mean),
@@ -275,12 +271,6 @@ def plain_mean(states: Tensor, lengths: Tensor) -> Tensor:
 def zeroed_mean(states: Tensor, lengths: Tensor) -> Tensor:
     valid = torch.arange(states.shape[1]) < lengths[:, None]
     return (states * valid[..., None]).mean(dim=1)
-
-
-def overwritten_target(own: int, other: int, share: float) -> list[float]:
-    target = [0.0] * 4
-    target[own], target[other] = 1 - share, share
-    return target
 
 
 def deviation_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
@@ -467,12 +457,13 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
         lambda c: (c[2] / c.sum() if len(c) > 2 else 1, 0.25, 2 * 0.8 / 1.8 / 4),
         "number of classes",
     ),
-    (chapter_01.check_merge_labels, lambda w: w if w != "excited" else "happy", "give None"),
-    (
-        chapter_01.check_merge_labels,
-        lambda w: w if w in ("angry", "happy", "neutral", "sad") else None,
-        "'excited' the answer is 'happy'",
-    ),
+    (chapter_00.check_clips_needed, lambda s: 100 * s, "more clips, not fewer"),
+    (chapter_00.check_clips_needed, lambda s: clips_needed(s) / 4, "of one class"),
+    (chapter_00.check_clips_needed, lambda s: 3 * clips_needed(s), "are needed"),
+    (chapter_01.check_leaking, lambda: {"A", "C", "D"}, "still to be named: 1"),
+    (chapter_01.check_leaking, lambda: "ABCDF", "B does not leak"),
+    (chapter_01.check_leaking, lambda: {"A", "E"}, "neither is on both sides"),
+    (chapter_01.check_leaking, lambda: "G", "no 'G'"),
     (chapter_01.check_no_shared_speaker, whole_table_split, "speaks in both parts"),
     (chapter_01.check_no_shared_speaker, lambda c, s: split(c, 0), "one and the same split"),
     (chapter_01.check_no_shared_speaker, lambda c, s: (c, c[:0]), "empty"),
@@ -508,10 +499,9 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     (chapter_02.check_add_noise, lambda w, n, s: w + n / 2 * 10 ** (s / 20), "grows with it"),
     (chapter_02.check_add_noise, lambda w, n, s: w + n / 2 * 10 ** (-s / 20), "its own level"),
     (chapter_02.check_add_noise, deviation_noise, "asked for 10 dB"),
-    (chapter_02.check_mixed_target, lambda a, b, s: mixed_target(b, a, s), "the partner's"),
-    (chapter_02.check_mixed_target, overwritten_target, "still wholly sad"),
-    (chapter_02.check_mixed_target, lambda a, b, s: [1 - s, s], "one number a class"),
-    (chapter_02.check_mixed_target, lambda a, b, s: mixed_target(a, b, 0.25), "share 0.4"),
+    (chapter_02.check_stop, lambda: {"B", "C", "D"}, "still to be named: 1"),
+    (chapter_02.check_stop, lambda: ["A", "B"], "the test brings noise"),
+    (chapter_02.check_stop, lambda: "BCDEF", "a hole of 0.2 s"),
     (chapter_02.check_recognised, finds_itself, "found itself"),
     (chapter_02.check_recognised, by_product, "divides by their lengths"),
     (chapter_02.check_recognised, lambda a, b, s: recognised(b, b, s), "beyond recognition"),

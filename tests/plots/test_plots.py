@@ -92,10 +92,12 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         {"loss": [3, 2, 1], "noise": [1, 1, 2]}, xlabel="step", ylabel="loss", level=1.4
     ),
     "bars": lambda: plots.bars({"all": 1.0, "none": 1e-7}, xlabel="moved by", logarithmic=True),
+    "dots": lambda: plots.dots({"angry": [1.0, 2.0], "sad": [0.0]}, xlabel="dB", title="Level"),
     "outlines": lambda: plots.outlines(
         {"English": np.arange(50), "Urdu": np.arange(20) + 40}, xlabel="loudness"
     ),
     "value_heatmap": lambda: plots.value_heatmap(effects(), "moved by"),
+    "value_heatmaps": lambda: plots.value_heatmaps({"half": effects(), "all": effects()}, "moved"),
     "images": lambda: plots.images(
         {"power": mel() ** 2, "logarithm": mel()}, seconds=0.5, ylabel="band", line=0.2
     ),
@@ -235,6 +237,19 @@ def test_bars_stand_in_order_from_the_top() -> None:
     assert [bar.get_width() for bar in ax.patches] == [0.5, 0.1]  # type: ignore[attr-defined]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     assert ax.get_xlim() == (0, 1)
+
+
+def test_bars_tell_their_lengths() -> None:
+    ax = plots.bars({"few": 0.5, "many": 12_000.0}, xlabel="hours", form=",.1f").axes[0]
+    assert [text.get_text() for text in ax.texts] == ["0.5", "12,000"]
+
+
+def test_dots_are_the_values_and_their_mean() -> None:
+    ax = plots.dots({"angry": [1.0, 3.0], "sad": [-2.0]}, xlabel="dB").axes[0]
+    values = [np.asarray(line.get_xdata()).tolist() for line in ax.lines]
+    assert values == [[1.0, 3.0], [2.0, 2.0], [-2.0], [-2.0, -2.0]]
+    with pytest.raises(ValueError, match="groups"):
+        plots.dots({}, xlabel="dB")
 
 
 def test_outlines_have_equal_areas() -> None:

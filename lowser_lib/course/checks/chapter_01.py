@@ -1,11 +1,14 @@
-"""Checks of chapter 01: labels, leak-free splits, label budgets."""
+"""Checks of chapter 01: leak-free splits, what leaks, label budgets."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lowser_lib.course.checks.framework import Student, expect_equal, run_check
+from lowser_lib.course.checks.framework import Student, expect_equal, run_check, run_letters
 from lowser_lib.manifest import EMOTIONS
 
 
@@ -20,35 +23,12 @@ def _clips() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["utterance_id", "speaker", "emotion"])
 
 
-def check_merge_labels(student: Student) -> None:
-    """Check ``merge(label) -> str | None``: excited counts as happy, other emotions as none.
-
-    ``label`` is an English word such as ``excited``.
-    """
-
-    def four(merge: Student) -> str | None:
-        hints = (expect_equal(merge(word), word, f"for {word!r}") for word in EMOTIONS)
-        return next((hint for hint in hints if hint), None)
-
-    def excited(_merge: Student) -> str | None:
-        # Straight to the learner's function, whose None is a wrong answer here, not a stub.
-        return expect_equal(student("excited"), "happy", "for 'excited'")
-
-    def others(_merge: Student) -> str | None:
-        # Likewise: here None is the right answer.
-        for word in ("fearful", "disgusted", "surprised", "bored"):
-            answer = student(word)
-            if answer is not None:
-                return f"{word!r} is none of the four classes: give None, yours is {answer!r}."
-        return None
-
-    run_check("labels merge into four classes", student, [four, excited, others])
-
-
 def check_no_shared_speaker(student: Student) -> None:
     """Check ``split(clips, seed) -> (train, test)``: no speaker on both sides, no clip lost.
 
-    ``clips`` is a table with ``utterance_id``, ``speaker`` and ``emotion``, and so are both parts.
+    Args:
+        student: The learner's function; ``clips`` is a table with ``utterance_id``, ``speaker``
+            and ``emotion``, and so are both parts.
     """
 
     def pair(split: Student) -> str | None:
@@ -85,10 +65,24 @@ def check_no_shared_speaker(student: Student) -> None:
     run_check("no speaker on both sides", student, [pair, complete, disjoint, seeded])
 
 
+def check_leaking(student: Student) -> None:
+    """Check ``leaking() -> letters``: which of six ways to a test score leak.
+
+    Args:
+        student: The learner's function; it gives the letters as a set, list or text.
+    """
+    wrong = {
+        "B": "B does not leak: whoever is tested is heard in no training clip of that fold.",
+        "E": "E does not leak: the two people always go together; neither is on both sides.",
+    }
+    run_letters("what leaks", student, {"A", "C", "D", "F"}, wrong)
+
+
 def check_label_budget(student: Student) -> None:
     """Check ``budget(clips, per_class, seed)``: so many labelled clips of each class, nested.
 
-    It gives a table of the drawn clips.
+    Args:
+        student: The learner's function; it gives a table of the drawn clips.
     """
 
     def size(budget: Student) -> str | None:
@@ -99,9 +93,7 @@ def check_label_budget(student: Student) -> None:
 
     def balanced(budget: Student) -> str | None:
         counts = budget(_clips(), 3, 0)["emotion"].value_counts().to_dict()
-        return expect_equal(
-            dict(sorted(counts.items())), dict.fromkeys(EMOTIONS, 3), "counted by emotion"
-        )
+        return expect_equal(_sorted(counts), dict.fromkeys(EMOTIONS, 3), "counted by emotion")
 
     def once(budget: Student) -> str | None:
         ids = budget(_clips(), 8, 1)["utterance_id"]
@@ -135,3 +127,8 @@ def check_label_budget(student: Student) -> None:
 
 def _ids(drawn: pd.DataFrame) -> tuple[str, ...]:
     return tuple(np.sort(drawn["utterance_id"].to_numpy(dtype=str)).tolist())
+
+
+def _sorted(counts: dict[Any, int]) -> dict[str, int]:
+    keys: Iterable[str] = sorted(str(key) for key in counts)
+    return {key: int(counts[key]) for key in keys}

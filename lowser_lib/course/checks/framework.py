@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,38 @@ def run_check(title: str, student: Student, cases: Sequence[Case]) -> None:
         cases: What to try, from coarse to fine; the first that gives a hint ends the check.
     """
     print(_verdict(title, student, cases))
+
+
+def run_letters(
+    title: str, student: Student, right: Collection[str], wrong: Mapping[str, str]
+) -> None:
+    """Check a choice among lettered answers.
+
+    Args:
+        title: What was to be chosen, in a few words.
+        student: The learner's function of no arguments; gives letters as a set, list or text.
+        right: The letters that belong to the choice; which of them are missing is not told.
+        wrong: The other letters, each with the reason why it does not belong.
+    """
+
+    def letters(choice: Student) -> str | None:
+        unknown = sorted(_letters(choice()) - {*right, *wrong})
+        return f"there is no {unknown[0]!r}; give letters such as 'A'." if unknown else None
+
+    def reasons(choice: Student) -> str | None:
+        chosen = sorted(_letters(choice()) & set(wrong))
+        return wrong[chosen[0]] if chosen else None
+
+    def complete(choice: Student) -> str | None:
+        missing = len(set(right) - _letters(choice()))
+        return f"what you name belongs; still to be named: {missing}." if missing else None
+
+    run_check(title, student, [letters, reasons, complete])
+
+
+def _letters(answer: Any) -> set[str]:
+    """The letters of an answer, whatever holds them."""
+    return {str(letter).strip().upper() for letter in answer} - {"", ","}
 
 
 def _verdict(title: str, student: Student, cases: Sequence[Case]) -> str:

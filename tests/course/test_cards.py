@@ -1,0 +1,34 @@
+"""The tables of data cards and profiles that chapter 00 shows."""
+
+from __future__ import annotations
+
+from lowser_lib import corpora
+from lowser_lib.course import cards
+from lowser_lib.experiments.profiles import PROFILES
+
+
+def test_every_corpus_of_the_profiles_is_in_the_overview_once() -> None:
+    table = cards.overview(PROFILES.values())
+    named = [name for names in table["corpus"] for name in names.split(", ")]
+    assert sorted(named) == sorted({n for p in PROFILES.values() for n in p.corpora})
+    for _, row in table.iterrows():
+        for name in row["corpus"].split(", "):
+            assert corpora.get(name).card.licence == row["licence"]
+            assert ("yes" if corpora.get(name).card.synthetic else "no") == row["synthetic"]
+
+
+def test_a_whole_card_says_what_the_card_says() -> None:
+    card = corpora.get("urdu").card
+    table = cards.whole("urdu").set_index("")
+    assert list(table.columns) == ["urdu"]
+    assert table.loc["notes", "urdu"] == card.notes
+    assert table.loc["licence", "urdu"] == card.licence
+
+
+def test_profiles_are_told_apart_by_what_they_work_with() -> None:
+    table = cards.of_profiles(PROFILES.values()).set_index("name")
+    assert list(table.index) == list(PROFILES)
+    for name, profile in PROFILES.items():
+        assert table.loc[name, "encoder"] == profile.encoder
+        assert table.loc[name, "seeds"] == len(profile.seeds)
+        assert str(table.loc[name, "tested on"]).split(", ") == list(profile.targets.values())

@@ -1,0 +1,76 @@
+"""Listening games: who is chosen, what is hidden, and that the answers are the right ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from lowser_lib.course import quiz
+
+
+def corpus(folder: Path, rows: list[tuple[str, str, str]]) -> pd.DataFrame:
+    """A table of clips, each of a level of its own, so that it can be told from the others."""
+    table = pd.DataFrame(rows, columns=["speaker", "text_id", "emotion"])
+    table["path"] = [f"toy/{number}.wav" for number in range(len(rows))]
+    (folder / "toy").mkdir()
+    for number, path in enumerate(table["path"], start=1):
+        wave = 0.02 * number * np.sign(np.sin(np.arange(9600) / 5))
+        soundfile.write(folder / path, wave, 16_000, subtype="FLOAT")
+    return table
+
+
+def level(wave: np.ndarray) -> int:
+    return round(float(np.abs(wave).max()) / 0.02)
+
+
+def test_one_of_each_is_one_speaker_with_the_same_words(tmp_path: Path) -> None:
+    clips = corpus(
+        tmp_path,
+        [
+            ("ana", "a", "angry"),
+            ("ana", "b", "sad"),
+            ("bo", "a", "angry"),
+            ("bo", "a", "sad"),
+            ("cem", "b", "sad"),
+            ("cem", "b", "angry"),
+        ],
+    )
+    for seed, levels in ((0, [3, 4]), (1, [6, 5]), (2, [3, 4])):
+        sounds = quiz.one_of_each(clips, ["angry", "sad"], [tmp_path], seed)
+        assert list(sounds) == ["angry", "sad"]
+        assert [level(wave) for wave in sounds.values()] == levels
+
+
+def test_one_of_each_makes_do_with_different_speakers_and_refuses_a_lack(tmp_path: Path) -> None:
+    clips = corpus(tmp_path, [("ana", "a", "angry"), ("bo", "b", "sad")])
+    assert len(quiz.one_of_each(clips, ["angry", "sad"], [tmp_path])) == 2
+    with pytest.raises(ValueError, match="happy"):
+        quiz.one_of_each(clips, ["angry", "happy"], [tmp_path])
+
+
+def test_shuffled_hides_names_behind_letters() -> None:
+    sounds = {name: np.full(4, value) for value, name in enumerate(("angry", "happy", "sad"))}
+    orders = set()
+    for seed in range(20):
+        hidden, answers = quiz.shuffled(sounds, "ABC", seed)
+        assert list(hidden) == list(answers) == ["A", "B", "C"]
+        assert all((hidden[letter] == sounds[answers[letter]]).all() for letter in "ABC")
+        orders.add(tuple(answers.values()))
+    assert len(orders) > 3
+
+
+def test_which_is_asks_for_the_wanted_sound() -> None:
+    pair = {"angry": np.ones(4), "sad": np.zeros(4)}
+    places = set()
+    for seed in range(10):
+        sounds, questions = quiz.which_is("angry", {"Urdu": pair, "Bangla": pair}, seed)
+        assert list(sounds) == ["Urdu 1", "Urdu 2", "Bangla 1", "Bangla 2"]
+        for question in questions:
+            right = [label for label, answer in question.folds if answer.startswith("Right: ")]
+            assert [sounds[label].max() for label in right] == [1.0]
+            places.add(right[0][-1])
+    assert places == {"1", "2"}
