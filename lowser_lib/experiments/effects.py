@@ -24,8 +24,9 @@ from lowser_lib import augment
 from lowser_lib.augment import Transform
 from lowser_lib.experiments import paths
 from lowser_lib.experiments.records import load_records
+from lowser_lib.views import log_mel, pad_mels
 from lowser_lib.views.egemaps import FAMILY, FEATURE_NAMES, EgemapsView
-from lowser_lib.views.mel import log_mel, mel_filters, pad_mels
+from lowser_lib.views.mel import mel_filters
 
 FOURFOLD: Mapping[str, Transform] = MappingProxyType(
     {
