@@ -1,6 +1,6 @@
 """A control for the channel: the voices of a synthetic corpus, all through one microphone.
 
-In the corpora of the course each speaker has a channel of their own (:mod:`.recording`), as people
+In the corpora of the course each speaker has a channel of their own (:mod:`.channel`), as people
 have. So a model that tells speakers apart may know the voice, or the recording. Here the same
 voices say the same words through one channel: what still tells them apart is the voice.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from lowser_lib.corpora.synthetic.channel import Channel
 from lowser_lib.corpora.synthetic.plan import make_plan
-from lowser_lib.corpora.synthetic.pool import Task, run_tasks
-from lowser_lib.corpora.synthetic.recording import Channel
+from lowser_lib.corpora.synthetic.worker import Task, run_tasks
 
 STUDIO = Channel(low=70.0, noise=-50.0)
 """The one channel: our choice, the middle of what the English corpus has."""

@@ -41,7 +41,7 @@ def check_add_noise(student: Student) -> None:
             return "20 dB are a hundredth of the power; of the amplitude, its root: a tenth."
         if np.allclose(answer, waveform + noise / 2 * 10):
             return "the higher the ratio, the weaker the noise; yours grows with it."
-        return expect_close(answer, waveform + noise / 2 * 0.1, "at 20 dB", 1e-5)
+        return expect_close(answer, waveform + noise / 2 * 0.1, "at 20 dB", tolerance=1e-5)
 
     def own_levels(add: Student) -> str | None:
         generator = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def check_add_noise(student: Student) -> None:
         if not np.allclose(one, other, atol=1e-6):
             return "noise that came in louder came out louder; divide by its own level."
         ratio = 10 * np.log10(np.mean(speech**2) / np.mean(one**2))
-        return expect_close(round(float(ratio), 3), 10.0, "asked for 10 dB,", 0.01)
+        return expect_close(round(float(ratio), 3), 10.0, "asked for 10 dB,", tolerance=0.01)
 
     run_check("noise at the ratio asked for", student, [shape, equal_powers, ten_times, own_levels])
 
@@ -110,7 +110,7 @@ def check_recognised(student: Student) -> None:
         moved = np.array([98.0, 97.0, 99.0, 3.0, 2.0])
         answer = recognised(embeddings(moved), embeddings(degrees), speakers.copy())
         # The first three now find bo, which is right for the third alone; the last two find ana.
-        return expect_close(answer, 0.2, "for clips changed beyond recognition", 1e-6)
+        return expect_close(answer, 0.2, "for clips changed beyond recognition", tolerance=1e-6)
 
     cases = [a_number, not_itself, by_angle, changed_looks_up_clean]
     run_check("nearest speaker, not counting itself", student, cases)
