@@ -157,7 +157,7 @@ def _check_declared(name: str, version_of: Callable[[str], str | None]) -> Check
         return Check(name, False, detail, "run `lowser doctor` in a checkout, after `make setup`")
     wrong = []
     needed = [Requirement(line) for line in declared]
-    needed = [one for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
+    needed = [each for each in needed if not each.marker or each.marker.evaluate({"extra": ""})]
     for requirement in needed:
         found = version_of(requirement.name)
         if found is None or not requirement.specifier.contains(found, prereleases=True):
@@ -204,7 +204,7 @@ def check_gpu() -> Check:
                 torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())
             ]
             found = ", ".join(
-                f"{one.name} ({one.total_memory / 1024**3:.0f} GiB)" for one in devices
+                f"{gpu.name} ({gpu.total_memory / 1024**3:.0f} GiB)" for gpu in devices
             )
         elif torch.backends.mps.is_available():
             found = "Apple GPU (mps)"
@@ -217,7 +217,7 @@ def check_gpu() -> Check:
 
 def _existing(folder: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
-    return next(one for one in (folder, *folder.parents) if one.exists())
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def check_disk(home: Path, needed: int = NEEDED_DISK) -> Check:
@@ -323,10 +323,9 @@ def check_encoders(folder: Path) -> Check:
     except ImportError as error:
         return Check(name, False, f"cannot be looked up: {error}", SETUP_REMEDY)
     held = checkpoints.held(folder)
-    known = [f"{one} ({file})" for one, file in held.items() if one in checkpoints.known_names()]
-    other = [
-        f"{file}: {why}" for file, why in held.items() if file not in checkpoints.known_names()
-    ]
+    names = checkpoints.known_names()
+    known = [f"{encoder} ({file})" for encoder, file in held.items() if encoder in names]
+    other = [f"{file}: {why}" for file, why in held.items() if file not in names]
     listed = ", ".join(known) or "nano alone, which comes with the course"
     return Check(name, True, f"{folder}: {'; '.join([listed, *other])}")
 

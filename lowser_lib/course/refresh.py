@@ -41,9 +41,6 @@ def refresh(chapter: Chapter) -> None:
 
     The file changes only when every cell ran; it is replaced whole.
 
-    Args:
-        chapter: Which.
-
     Raises:
         RunError: A cell failed, or the outputs are not fit to be committed.
     """
@@ -52,7 +49,7 @@ def refresh(chapter: Chapter) -> None:
 
     from lowser_lib.course.kernel import ThisInterpreter
 
-    notebook = chapter.read()
+    notebook = read_notebook(chapter.path)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -78,13 +75,10 @@ def refresh(chapter: Chapter) -> None:
 
 
 def normalise(notebook: Any) -> None:
-    """Take out of a notebook, in place, what differs from run to run or machine to machine.
+    """Take out of a notebook node, in place, what differs from run to run or machine to machine.
 
     Cell ids become a function of the cells' content, so that notebooks made by a script and
     notebooks edited by hand give small differences alike.
-
-    Args:
-        notebook: A notebook node of nbformat 4.
     """
     kept = {key: notebook.metadata[key] for key in notebook.metadata if key in {"title", "authors"}}
     notebook.metadata = nbformat.from_dict({**kept, **_METADATA})
@@ -114,9 +108,6 @@ def normalise(notebook: Any) -> None:
 def check(path: Path) -> list[str]:
     """List what keeps a committed notebook from being fit: nothing, when all is well.
 
-    Args:
-        path: The notebook.
-
     Returns:
         One line a problem: not run from top to bottom, error or stderr output, drifting output,
         papermill's notes, or too large.
@@ -133,11 +124,7 @@ def check(path: Path) -> list[str]:
 
 
 def order_problems(notebook: Any) -> Iterator[str]:
-    """Yield a line where code cells were not run once each, from the top, in a fresh kernel.
-
-    Args:
-        notebook: A notebook node.
-    """
+    """Yield a line where code cells were not run once each, from the top, in a fresh kernel."""
     counts = [
         cell.execution_count
         for cell in notebook.cells
@@ -151,11 +138,7 @@ def order_problems(notebook: Any) -> Iterator[str]:
 
 
 def output_problems(notebook: Any) -> Iterator[str]:
-    """Yield a line for each stored output that a reader should not see or that would drift.
-
-    Args:
-        notebook: A notebook node.
-    """
+    """Yield a line for each stored output that a reader should not see or that would drift."""
     if "papermill" in notebook.metadata:
         yield "the notebook holds papermill's notes; run: lowser refresh"
     number = 0
@@ -178,11 +161,7 @@ def output_problems(notebook: Any) -> Iterator[str]:
 
 
 def size_problems(size: int) -> Iterator[str]:
-    """Yield a line where a notebook is too large.
-
-    Args:
-        size: Bytes of the file.
-    """
+    """Yield a line where a notebook of so many bytes is too large."""
     if size > MAX_BYTES:
         yield (
             f"{size / 1000:.0f} KB is more than {MAX_BYTES // 1000} KB; use fewer or shorter "

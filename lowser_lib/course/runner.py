@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def _run(settings: RunSettings, say: Callable[[str], None]) -> Report:
                disable=not settings.progress)  # fmt: skip
     for chapter in bar:
         bar.set_postfix_str(chapter.path.stem)
-        notebook = chapter.read()
+        notebook = read_notebook(chapter.path)
         kept = _kept(earlier.get(chapter.number), source_hash(notebook), settings)
         result = kept or run_chapter(chapter, notebook, settings, commit)
         current = current.having(result)
@@ -194,7 +194,15 @@ def run_chapter(
         payloads = list(records.collect(read_notebook(output)))
         if failure is None:
             for payload in payloads:
-                _record(payload, chapter, settings, commit, seconds).save(settings.results)
+                record = records.new_record(
+                    **asdict(payload),
+                    chapter=chapter.number,
+                    profile=settings.recorded_as,
+                    seed=settings.seed,
+                    commit=commit,
+                    seconds=seconds,
+                )
+                record.save(settings.results)
             names = [payload.name for payload in payloads]
             written = _written(chapter.number, chapter.path.name, names, settings)
     except (RunError, OSError) as error:
@@ -276,27 +284,6 @@ def _failure(output: Path, error: str, message: str) -> Failure:
             break
     short = next((line for line in message.splitlines() if line.strip()), "").strip()
     return Failure(last, first_line.strip(), error, short)
-
-
-def _record(
-    payload: records.Payload,
-    chapter: Chapter,
-    settings: RunSettings,
-    commit: dict[str, Any],
-    seconds: float,
-) -> records.RunRecord:
-    return records.new_record(
-        chapter=chapter.number,
-        name=payload.name,
-        profile=settings.recorded_as,
-        seed=settings.seed,
-        metrics=payload.metrics,
-        config=payload.config,
-        corpora=payload.corpora,
-        device=payload.device,
-        commit=commit,
-        seconds=seconds,
-    )
 
 
 def _earlier(settings: RunSettings, say: Callable[[str], None]) -> Report:

@@ -29,17 +29,6 @@ class Chapter:
     number: str
     path: Path
 
-    def read(self) -> Any:
-        """Read the notebook.
-
-        Returns:
-            A notebook node of nbformat 4.
-
-        Raises:
-            RunError: The file is no notebook.
-        """
-        return read_notebook(self.path)
-
 
 def find_chapters(notebooks: Path, wanted: Sequence[str] | None = None) -> list[Chapter]:
     """List the chapters of a folder, sorted by number.
@@ -68,10 +57,7 @@ def find_chapters(notebooks: Path, wanted: Sequence[str] | None = None) -> list[
 
 
 def read_notebook(path: Path) -> Any:
-    """Read a notebook as nbformat 4.
-
-    Args:
-        path: The file.
+    """Read a notebook as a node of nbformat 4.
 
     Raises:
         RunError: The file is missing or no notebook.
@@ -83,12 +69,7 @@ def read_notebook(path: Path) -> Any:
 
 
 def title(notebook: Any, default: str) -> str:
-    """The first heading of a notebook, without its mark.
-
-    Args:
-        notebook: A notebook node.
-        default: What to say where there is none.
-    """
+    """The first heading of a notebook node, without its mark; ``default`` where there is none."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for line in cell.source.splitlines():
@@ -98,11 +79,7 @@ def title(notebook: Any, default: str) -> str:
 
 
 def source_hash(notebook: Any) -> str:
-    """SHA-256 of what a notebook does: its cells' kinds, sources and tags, outputs aside.
-
-    Args:
-        notebook: A notebook node.
-    """
+    """SHA-256 of what a notebook node does: its cells' kinds, sources and tags, outputs aside."""
     cells = [
         [cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))]
         for cell in notebook.cells

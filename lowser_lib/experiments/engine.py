@@ -10,7 +10,6 @@ is overwritten, and nothing is averaged that does not belong together.
 from __future__ import annotations
 
 import math
-import re
 import time
 import types
 import typing
@@ -32,8 +31,6 @@ from lowser_lib.errors import ProfileError, RunError
 from lowser_lib.experiments import profiles, records
 from lowser_lib.experiments.profiles import Profile
 from lowser_lib.experiments.records import SWEEPS, RunRecord
-
-_NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Sweep(ABC):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        if self.name is not None and not _NAME.fullmatch(self.name):
+        if self.name is not None and not records.NAME.fullmatch(self.name):
             raise ProfileError(f"name {self.name!r} must be small letters, digits, hyphens")
 
     @property

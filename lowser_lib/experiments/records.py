@@ -96,7 +96,8 @@ DIGITS = 6
 """Significant digits of recorded numbers: more would be noise, and differ between machines."""
 
 
-_NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+"""What records and sweeps may be called: they name files."""
 
 
 class HasHashes(Protocol):
@@ -167,15 +168,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Payload:
-    """What a notebook knows of a record, on its way to the runner.
-
-    Attributes:
-        name: What was measured, in small letters.
-        metrics: As in :class:`RunRecord`.
-        config: As in :class:`RunRecord`.
-        corpora: As in :class:`RunRecord`.
-        device: As in :class:`RunRecord`.
-    """
+    """What a notebook knows of a record, on its way to the runner; see :class:`RunRecord`."""
 
     name: str
     metrics: dict[str, Any]
@@ -203,7 +196,7 @@ def record(
         ValueError: The name does not fit, or there are no metrics.
         TypeError: A value cannot be recorded.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"name {name!r} must be small letters, digits and hyphens")
     if not metrics:
         raise ValueError("metrics is empty; record at least one number")
@@ -395,10 +388,7 @@ def read(path: Path) -> RunRecord:
     """
     of_sweep = path.parent.parent.name == SWEEPS
     remedy = f"delete it and run {'the sweep' if of_sweep else 'its chapter'} again"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError(f"{path} is damaged ({error}); {remedy}") from error
+    content = files.read_json(path, RunError, remedy)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         layout = content.get("schema") if isinstance(content, dict) else None
         raise RunError(f"{path} has layout {layout!r}, this version reads {SCHEMA}; {remedy}")

@@ -162,7 +162,7 @@ def test_a_switch_that_is_on_is_no_setting_that_is_off(tmp_path: Path) -> None:
 def test_a_sweeps_damaged_record_asks_for_the_sweep(tmp_path: Path) -> None:
     run(counting(tmp_path))
     (tmp_path / "fast" / "sweeps" / "counting" / "fast-0.json").write_text("{")
-    with pytest.raises(RunError, match=r"fast-0.json is damaged .*run the sweep again"):
+    with pytest.raises(RunError, match=r"fast-0.json is damaged: .*run the sweep again"):
         run(counting(tmp_path))
 
 
