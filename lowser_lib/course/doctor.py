@@ -256,15 +256,11 @@ def check_caches(home: Path) -> Check:
     return Check("caches", True, f"{home}, {files.size(home) / 1024**2:.0f} MiB, writable")
 
 
-def check_corpora(find_root: Callable[[], Path | None] = paths.corpora_root) -> Check:
-    """Which real corpora are in place? None is needed; a root that does not exist is a mistake.
-
-    Args:
-        find_root: Gives the root of the real corpora, or None where none is set.
-    """
+def check_corpora() -> Check:
+    """Which real corpora are in place? None is needed; a root that does not exist is a mistake."""
     name = "real corpora"
     try:
-        root = find_root()
+        root = paths.corpora_root()
     except LowserError as error:
         remedy = f"correct or unset {paths.CORPORA_VARIABLE}"
         return Check(name, False, str(error), remedy)
@@ -277,30 +273,23 @@ def check_corpora(find_root: Callable[[], Path | None] = paths.corpora_root) -> 
     else:
         present = [corpus for corpus in corpora.names() if (root / corpus).is_dir()]
         detail = f"{root}: {', '.join(present) or 'none of those the course knows'}"
-    return Check(name, True, f"{detail}; {missing_corpora('open', root)}")
+    return Check(name, True, f"{detail}; {missing_corpora('open')}")
 
 
-def missing_corpora(profile: str, root: Path | None) -> str:
+def missing_corpora(profile: str) -> str:
     """Which corpora a profile lacks, which of them can be fetched, and by what command.
 
     Args:
         profile: Name of a profile.
-        root: The root of the real corpora, or None where there is none.
     """
     from lowser_lib import corpora
-    from lowser_lib.experiments import profiles
-    from lowser_lib.experiments.preparation import folder_name
+    from lowser_lib.experiments import data, profiles
 
-    cards = {name: corpora.get(name).card for name in profiles.get(profile).corpora}
-    missing = [
-        name
-        for name, card in cards.items()
-        if not card.synthetic and not (root is not None and (root / folder_name(name)).is_dir())
-    ]
+    root, missing = paths.corpora_root(), list(data.missing(profiles.get(profile).corpora))
     if not missing:
         return f"the {profile} profile has all it needs"
     parts = [f"the {profile} profile lacks {', '.join(missing)}"]
-    if fetched := [name for name in missing if cards[name].downloadable]:
+    if fetched := [name for name in missing if corpora.get(name).card.downloadable]:
         command = f"python data_scripts/download_corpora.py {' '.join(fetched)} --root"
         which = "all" if fetched == missing else ", ".join(fetched)
         parts.append(f"`{command} {root or 'FOLDER'}` fetches {which}")

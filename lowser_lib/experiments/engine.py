@@ -16,7 +16,7 @@ import typing
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -261,8 +261,7 @@ def _results(sweep: Sweep, missing: Sequence[Run]) -> Iterator[Measured]:
 def _cluster(address: str | None) -> Iterator[None]:
     """Let joblib hand work to a Dask scheduler; None: to processes of this machine."""
     if address is None:
-        with nullcontext():
-            yield
+        yield
         return
     from distributed import Client
 

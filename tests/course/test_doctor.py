@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from lowser_lib.course import doctor
-from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import profiles
 
 
@@ -142,39 +141,46 @@ def test_a_file_in_place_of_the_caches(tmp_path: Path) -> None:
     assert not doctor.check_caches(tmp_path / "home" / "below").ok
 
 
-def test_corpora_found_are_listed(tmp_path: Path) -> None:
+Patch = pytest.MonkeyPatch
+
+
+def test_corpora_found_are_listed(tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("LOWSER_CORPORA", str(tmp_path))
     for name in ("urdu", "emodb", "holiday_pictures"):
         (tmp_path / name).mkdir()
-    check = doctor.check_corpora(lambda: tmp_path)
+    check = doctor.check_corpora()
     assert check.ok
     assert "urdu" in check.detail and "emodb" in check.detail
     assert "holiday" not in check.detail
 
 
-def test_no_corpora_is_well_but_a_wrong_root_is_not() -> None:
-    def wrong() -> Path:
-        raise ProfileError("LOWSER_CORPORA is set to /none, which is no folder")
-
-    assert doctor.check_corpora(lambda: None).ok
-    check = doctor.check_corpora(wrong)
+def test_no_corpora_is_well_but_a_wrong_root_is_not(monkeypatch: Patch) -> None:
+    monkeypatch.delenv("LOWSER_CORPORA", raising=False)
+    assert doctor.check_corpora().ok
+    monkeypatch.setenv("LOWSER_CORPORA", "/none")
+    check = doctor.check_corpora()
     assert not check.ok and "/none" in check.detail and "LOWSER_CORPORA" in check.remedy
 
 
-def test_missing_corpora_come_with_the_command_that_fetches_them(tmp_path: Path) -> None:
+def test_missing_corpora_come_with_the_command_that_fetches_them(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
     wanted = profiles.get("open").corpora
-    nothing = doctor.missing_corpora("open", None)
+    monkeypatch.delenv("LOWSER_CORPORA", raising=False)
+    nothing = doctor.missing_corpora("open")
     assert all(name in nothing for name in wanted)
     assert "download_corpora.py ravdess urdu emodb" in nothing
     assert "then set LOWSER_CORPORA" in nothing
+    assert doctor.missing_corpora("fast") == "the fast profile has all it needs"
+    monkeypatch.setenv("LOWSER_CORPORA", str(tmp_path))
     for name in wanted:
         (tmp_path / name).mkdir()
-    assert doctor.missing_corpora("open", tmp_path) == "the open profile has all it needs"
+    assert doctor.missing_corpora("open") == "the open profile has all it needs"
     (tmp_path / "urdu").rmdir()
     command = f"`python data_scripts/download_corpora.py urdu --root {tmp_path}` fetches all"
-    assert doctor.missing_corpora("open", tmp_path) == f"the open profile lacks urdu; {command}"
-    assert "by hand: msp_podcast" in doctor.missing_corpora("paper", tmp_path)
-    assert doctor.missing_corpora("fast", None) == "the fast profile has all it needs"
-    check = doctor.check_corpora(lambda: tmp_path)
+    assert doctor.missing_corpora("open") == f"the open profile lacks urdu; {command}"
+    assert "by hand: msp_podcast" in doctor.missing_corpora("paper")
+    check = doctor.check_corpora()
     assert check.ok
     assert "lacks urdu" in check.detail
 
