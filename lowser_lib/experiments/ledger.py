@@ -23,7 +23,7 @@ import pandas as pd
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval
 from lowser_lib.experiments import profiles, records
-from lowser_lib.experiments.chapters import find_chapters, title
+from lowser_lib.experiments.chapters import find_chapters, read_notebook, title
 from lowser_lib.experiments.claims import CLAIMS, Claim
 from lowser_lib.experiments.ledger_figures import MEASURES, Figure, Missing, Records
 from lowser_lib.experiments.records import RunRecord
@@ -335,7 +335,7 @@ def _links(notebooks: Path) -> dict[tuple[str, str], str]:
     """(chapter, heading) -> a link to it; (chapter, "") to the chapter as a whole."""
     links = {}
     for chapter in find_chapters(notebooks):
-        notebook, place = chapter.read(), f"notebooks/{chapter.path.name}"
+        notebook, place = read_notebook(chapter.path), f"notebooks/{chapter.path.name}"
         links[chapter.number, ""] = f"[{title(notebook, chapter.number)}]({place})"
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
