@@ -20,7 +20,7 @@ from typing import Any
 from lowser_lib.errors import ProfileError
 
 LANGUAGES: Mapping[str, str] = MappingProxyType(
-    {"en": "English", "ur": "Urdu", "de": "German", "bn": "Bangla"}
+    {"en": "English", "ur": "Urdu", "de": "German", "bn": "Bangla", "pl": "Polish"}
 )
 """ISO 639-1 codes of the course's languages and their names, in the order of all tables."""
 
@@ -149,11 +149,12 @@ FAST = Profile(
 
 OPEN = Profile(
     name="open",
-    title="corpora that anyone can download: RAVDESS to URDU, EmoDB and Bangla speech",
+    title="corpora that anyone can download: RAVDESS to URDU, EmoDB, Bangla speech and nEMO",
     sources=("ravdess",),
-    targets={"ur": "urdu", "de": "emodb", "bn": "bangla_emotion"},
-    # EmoDB's bored, fearful and disgusted clips lie outside the four classes: no label is used.
-    unlabelled={"ur": ("urdu_words",), "de": ("emodb",), "bn": ("bangla_speech",)},
+    targets={"ur": "urdu", "de": "emodb", "bn": "bangla_emotion", "pl": "nemo"},
+    # EmoDB's bored, fearful and disgusted clips, and nEMO's fearful and surprised ones, lie outside
+    # the four classes: no label is used.
+    unlabelled={"ur": ("urdu_words",), "de": ("emodb",), "bn": ("bangla_speech",), "pl": ("nemo",)},
     encoder="nano",
     # Our choice: Gong et al. report spreads above 5 points over folds, so one seed says little.
     seeds=(0, 1, 2, 3, 4),

@@ -100,6 +100,7 @@ def train_self_training(
     heard: Embedded,
     config: SelfTrainingConfig | None = None,
     n_classes: int = 4,
+    watched: bool = True,
 ) -> SelfTrained:
     """Fit a head on labelled sources and on its own answers for clips of the target.
 
@@ -108,6 +109,9 @@ def train_self_training(
         heard: clips of the target; their labels are not read.
         config: the settings; None takes the defaults.
         n_classes: number of classes.
+        watched: whether a second head is fitted, which takes nothing from half of the clips; it
+            costs as much as the first. Without it ``confidence`` and ``held_back`` stay those of
+            the head before the first round.
 
     Returns:
         Heads and what was seen of the rounds; where the answers ran away, a warning, too.
@@ -131,8 +135,9 @@ def train_self_training(
     for _ in range(config.rounds):
         taken = _surest(head.probabilities(clips), config.share)
         head = _refit(head, known, labels, clips[taken], config, n_classes)
-        mine = half[_surest(watcher.probabilities(clips[half]), config.share)]
-        watcher = _refit(watcher, known, labels, clips[mine], config, n_classes)
+        if watched:
+            mine = half[_surest(watcher.probabilities(clips[half]), config.share)]
+            watcher = _refit(watcher, known, labels, clips[mine], config, n_classes)
         rounds.append(_seen(head, watcher, clips, half, begun, len(taken)))
     ran_away = _ran_away(rounds, config)
     if ran_away:

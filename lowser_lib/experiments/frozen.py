@@ -1,0 +1,586 @@
+"""``lowser sweep frozen``: what a frozen encoder hears in a language without labels.
+
+    lowser sweep frozen --profile open --encoder tiny.en --seeds 5
+    lowser sweep frozen --profile open --encoder egemaps --protocol english
+
+A run is a target and a seed. Clips are averaged states of a frozen encoder (``tiny.en``, ``base``,
+``nano``, a file, or ``random``: tiny.en's shape, never trained) or the 88 measures ``egemaps``.
+Standardisation, step by step, is crossed with self-training. Everything that has to be chosen is
+chosen on the *sources*: each of their languages in turn plays the target. The target's labels are
+read once, to score answers that are there already.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lowser_lib import manifest
+from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
+from lowser_lib.experiments import paths, records, speech
+from lowser_lib.experiments.engine import Run, Sweep, change, names_of
+from lowser_lib.experiments.features import make_view
+from lowser_lib.experiments.profiles import Profile
+from lowser_lib.experiments.records import RunRecord
+from lowser_lib.experiments.speech import Speech, macro_f1, score
+from lowser_lib.methods.frozen import Embedded, Frozen, FrozenConfig, train_frozen
+from lowser_lib.methods.self_training import SelfTrainingConfig, train_self_training
+from lowser_lib.methods.yardsticks import EgemapsSVM
+from lowser_lib.views.base import View
+from lowser_lib.views.cache import extract_all
+from lowser_lib.views.standardisation import STEPS, chosen_step, speaker_share
+from lowser_lib.views.whisper import WhisperView
+
+FORMS = ("plain", "transductive", "inductive")
+"""Without self-training; with it on the clips that are tested; with it on the other half of the
+target's speakers, the halves exchanged, so that all are tested."""
+
+RANDOM = EncoderDimensions(80, 1500, 384, 6, 4)
+"""The shape of tiny.en, for weights that were never trained."""
+
+EGEMAPS = "egemaps"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is chosen from, all our choice; the layer is chosen from all there are.
+
+    Attributes:
+        C: of the head.
+        svm: price of an error of the support vector machine, for ``egemaps`` alone.
+        priors: clips of a speaker that count as much as the corpus.
+        limits: share of the predicted emotions that speakers may tell, of the rule.
+        shares: of each predicted class that self-training takes.
+        later: C of its heads after the first.
+        rounds: of self-training; not chosen.
+        weight: of what it takes; not chosen.
+    """
+
+    C: tuple[float, ...] = (0.0001, 0.0003, 0.001, 0.003, 0.01)
+    svm: tuple[float, ...] = (0.3, 1.0, 3.0)
+    priors: tuple[float, ...] = (5.0, 10.0, 20.0)
+    limits: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4)
+    shares: tuple[float, ...] = (0.3, 0.5, 0.8)
+    later: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
+    rounds: int = 5
+    weight: float = 1.0
+
+
+class Chosen(NamedTuple):
+    """What the sources choose.
+
+    Attributes:
+        layer: number of transformer blocks, 0 for what goes into the first.
+        C: of the head.
+        by_layer: the best C of each layer.
+        prior: see :class:`Grid`, as ``limit`` and ``share``.
+        limit: of the rule.
+        share: of self-training.
+        later: of self-training, as C of the head.
+        svm: C of the support vector machine where it is better than the head; else None.
+    """
+
+    layer: int
+    C: float
+    by_layer: tuple[float, ...]
+    prior: float
+    limit: float
+    share: float
+    later: float
+    svm: float | None
+
+    def settings(self, step: str, grid: Grid) -> SelfTrainingConfig:
+        """Settings of a head and of self-training after a step of standardisation."""
+        head = FrozenConfig(self.C, step, self.prior, self.limit)
+        return SelfTrainingConfig(grid.rounds, self.share, grid.weight, self.later, frozen=head)
+
+
+class Clips(NamedTuple):
+    """Clips with the states of all layers.
+
+    Attributes:
+        states: ``(N, L, D)``.
+        known: what else is known of them; its features are those of layer 0.
+        languages: ``(N,)`` codes.
+    """
+
+    states: NDArray[np.float64]
+    known: Embedded
+    languages: NDArray[np.object_]
+
+    def layer(self, number: int) -> Embedded:
+        """The clips after a layer."""
+        return replace(self.known, features=self.states[:, number])
+
+    def rows(self, chosen: NDArray[Any]) -> Clips:
+        """Some of the clips, by a mask or by indices."""
+        return Clips(self.states[chosen], self.known.rows(chosen), self.languages[chosen])
+
+
+# --- chosen on sources ----------------------------------------------------------------------------
+
+
+class Rehearsal(NamedTuple):
+    """One language of the sources in the target's part.
+
+    Attributes:
+        name: its code.
+        sources: mask of the clips that are learned from.
+        target: mask of those that are scored.
+    """
+
+    name: str
+    sources: NDArray[np.bool_]
+    target: NDArray[np.bool_]
+
+
+def rehearsals(languages: NDArray[np.object_], validation: NDArray[np.bool_]) -> list[Rehearsal]:
+    """Each language of the sources in turn; of a single one, its validation speakers.
+
+    Args:
+        languages: ``(N,)`` codes of source clips.
+        validation: ``(N,)``, true of validation speakers' clips.
+    """
+    names = sorted(set(languages))
+    if len(names) == 1:
+        return [Rehearsal(names[0], ~validation, validation)]
+    return [Rehearsal(name, languages != name, languages == name) for name in names]
+
+
+def choose(
+    clips: Clips, validation: NDArray[np.bool_], grid: Grid, svm: bool = False, seed: int = 0
+) -> tuple[Chosen, dict[str, Any]]:
+    """Choose all settings by source clips alone, one after the other.
+
+    Layer and C together, after the step ``corpus``; the prior, after ``speaker``; the rule's limit,
+    on languages as they are and thinned to one mood a speaker; self-training's share, after the
+    rule, then the C of its later heads. What is best by the mean of macro-F1 over
+    :func:`rehearsals` is taken.
+
+    Args:
+        clips: labelled clips of the sources.
+        validation: ``(N,)``, true of validation speakers' clips.
+        grid: what is chosen from.
+        svm: whether a support vector machine is tried beside the head.
+        seed: of the thinning.
+
+    Returns:
+        What is chosen, and the scores that it was chosen by, for the record.
+    """
+    parts = []
+    for part in rehearsals(clips.languages, validation):
+        target = clips.rows(part.target)
+        # Measured by itself even where it is a part of a source corpus.
+        corpora = np.array([f"{name} (target)" for name in target.known.corpora], dtype=object)
+        known = replace(target.known, corpora=corpora)
+        parts.append((part.name, clips.rows(part.sources), target._replace(known=known)))
+
+    def mean(layer: int, config: FrozenConfig) -> float:
+        scores = [_plain(s.layer(layer), t.layer(layer), config) for _, s, t in parts]
+        return float(np.mean(scores))
+
+    layers = range(clips.states.shape[1])
+    by_C = [[mean(layer, FrozenConfig(C, "corpus")) for C in grid.C] for layer in layers]
+    best = [int(np.argmax(row)) for row in by_C]
+    layer = int(np.argmax([max(row) for row in by_C]))
+    C = grid.C[best[layer]]
+    by_prior = [mean(layer, FrozenConfig(C, "speaker", prior)) for prior in grid.priors]
+    prior = grid.priors[int(np.argmax(by_prior))]
+    pairs = [(name, s.layer(layer), t.layer(layer)) for name, s, t in parts]
+    shown = _moods_shown(pairs, FrozenConfig(C, "corpus", prior), seed)
+    by_limit = [
+        float(np.mean([place[chosen_step(place["share"], limit)] for place in shown] or [0.0]))
+        for limit in grid.limits
+    ]
+    equal = [i for i, value in enumerate(by_limit) if value >= max(by_limit) - 1e-12]
+    limit = grid.limits[equal[len(equal) // 2]]
+    head = FrozenConfig(C, "rule", prior, limit)
+
+    def trained(share: float, later: float) -> float:
+        config = SelfTrainingConfig(grid.rounds, share, grid.weight, later, frozen=head)
+        return float(np.mean([_trained(s, t, config) for _, s, t in pairs]))
+
+    by_share = [trained(share, grid.later[len(grid.later) // 2]) for share in grid.shares]
+    share = grid.shares[int(np.argmax(by_share))]
+    by_later = [trained(share, later) for later in grid.later]
+    later = grid.later[int(np.argmax(by_later))]
+    facts: dict[str, Any] = {
+        "played the target": [name for name, _, _ in parts],
+        "layer and C": by_C,
+        "prior": by_prior,
+        "limit": by_limit,
+        "moods": shown,
+        "share": by_share,
+        "later": by_later,
+    }
+    machine = None
+    if svm:
+        by_svm = [
+            float(np.mean([_f1(t, _svm(s, t, "corpus", prior, C)) for _, s, t in pairs]))
+            for C in grid.svm
+        ]
+        facts["svm"] = by_svm
+        if max(by_svm) > max(by_C[layer]):
+            machine = grid.svm[int(np.argmax(by_svm))]
+    by_layer = tuple(grid.C[index] for index in best)
+    return Chosen(layer, C, by_layer, prior, limit, share, later, machine), facts
+
+
+def _f1(clips: Embedded, answers: NDArray[Any]) -> float:
+    return macro_f1(np.asarray(clips.labels), answers)
+
+
+def _plain(sources: Embedded, target: Embedded, config: FrozenConfig) -> float:
+    fitted = train_frozen(sources, target.unlabelled(), config)
+    return _f1(target, fitted.probabilities(target).argmax(axis=1))
+
+
+def _trained(sources: Embedded, target: Embedded, config: SelfTrainingConfig) -> float:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="self-training ran away")
+        done = train_self_training(sources, target.unlabelled(), config, watched=False)
+    return _f1(target, done.model.probabilities(target).argmax(axis=1))
+
+
+def _svm(
+    sources: Embedded, target: Embedded, step: str, prior: float, C: float
+) -> NDArray[np.int64]:
+    """A support vector machine's answers after a step."""
+    head = train_frozen(
+        sources, target.unlabelled(), FrozenConfig(standardisation=step, prior=prior)
+    )
+    machine = EgemapsSVM("corpus", C)
+    machine.fit(head.standardised(sources), np.asarray(sources.labels), sources.corpora)
+    return np.asarray(machine.predict(head.standardised(target), target.corpora), dtype=np.int64)
+
+
+def _moods_shown(
+    pairs: Sequence[tuple[str, Embedded, Embedded]], config: FrozenConfig, seed: int
+) -> list[dict[str, Any]]:
+    """What the speaker's mean gains and costs where speakers show all their moods, and one each."""
+    shown: list[dict[str, Any]] = []
+    for name, sources, target in pairs:
+        generator = np.random.default_rng(seed)
+        few = moods_kept(np.asarray(target.labels), target.speakers, 1, generator)
+        for moods, its in (("all", target), ("one", target.rows(few))):
+            if len(set(its.speakers) - {""}) < 2 or len(np.unique(np.asarray(its.labels))) < 2:
+                continue  # nobody can say how much a single speaker tells
+            corpus = train_frozen(sources, its.unlabelled(), config)
+            answers = corpus.probabilities(its).argmax(axis=1)
+            share = speaker_share(its.speakers, answers)
+            if np.isnan(share):
+                continue
+            taken_out = _plain(sources, its, replace(config, standardisation="speaker"))
+            place = {"language": name, "moods": moods, "share": share}
+            shown.append(place | {"corpus": _f1(its, answers), "speaker": taken_out})
+    return shown
+
+
+def moods_kept(
+    labels: NDArray[np.int64],
+    speakers: NDArray[np.object_],
+    moods: int,
+    generator: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """Keep so many moods of each speaker, dealt out in turn so that all moods remain.
+
+    Args:
+        labels: ``(N,)`` class numbers.
+        speakers: ``(N,)`` names.
+        moods: at least 1.
+        generator: shuffles the speakers.
+
+    Returns:
+        Mask ``(N,)``.
+    """
+    kept = np.zeros(len(labels), dtype=bool)
+    number = len(manifest.EMOTIONS)
+    for place, speaker in enumerate(generator.permutation(sorted(set(speakers)))):
+        its = speakers == speaker
+        turn = sorted(np.unique(labels[its]), key=lambda mood: (mood - place) % number)
+        kept |= its & np.isin(labels, turn[:moods])
+    return kept
+
+
+# --- answers for a target, whose labels nobody reads ----------------------------------------------
+
+
+class Answers(NamedTuple):
+    """All answers for one target.
+
+    Attributes:
+        of: step and form to class numbers ``(N,)``; ``rule`` is among the steps.
+        rule: what the rule saw and chose: of all clips, and of each half of the speakers.
+        monitor: of self-training on all clips, by step.
+    """
+
+    of: dict[tuple[str, str], NDArray[np.int64]]
+    rule: list[dict[str, Any]]
+    monitor: dict[str, dict[str, Any]]
+
+
+def crossed(
+    sources: Embedded,
+    target: Embedded,
+    chosen: Chosen,
+    grid: Grid,
+    half: NDArray[np.bool_] | None = None,
+    steps: Sequence[str] = STEPS,
+) -> Answers:
+    """Answer with every step of standardisation, with and without self-training.
+
+    Args:
+        sources: labelled clips.
+        target: clips to be answered for; labels are taken off before anything else.
+        chosen: settings.
+        grid: settings that are not chosen.
+        half: ``(N,)`` of the target: who is heard first, and tested second; None leaves the form
+            ``inductive`` out.
+        steps: ``corpus`` and ``speaker`` among them: the rule is one of these.
+    """
+    target = target.unlabelled()
+    of: dict[tuple[str, str], NDArray[np.int64]] = {}
+    monitor: dict[str, dict[str, Any]] = {}
+    inductive = np.zeros((len(steps) + 1, len(target)), dtype=np.int64)
+    rule = []
+    halves = [] if half is None else [half, ~half]
+    for heard in [np.ones(len(target), dtype=bool), *halves]:
+        first = {}
+        for number, step in enumerate(steps):
+            with warnings.catch_warnings():
+                # The monitor is recorded, what it says included.
+                warnings.filterwarnings("ignore", message="self-training ran away")
+                done = train_self_training(
+                    sources,
+                    target.rows(heard),
+                    chosen.settings(step, grid),
+                    watched=bool(heard.all()),
+                )
+            first[step] = done.first.probabilities(target.rows(heard)).argmax(axis=1)
+            if heard.all():
+                of[step, "plain"] = first[step]
+                of[step, "transductive"] = done.model.probabilities(target).argmax(axis=1)
+                rounds = [seen._asdict() for seen in done.rounds]
+                monitor[step] = {"rounds": [rounds[0], rounds[-1]], "ran_away": done.ran_away}
+            else:
+                rest = done.model.probabilities(target.rows(~heard))
+                inductive[number, ~heard] = rest.argmax(axis=1)
+        share = speaker_share(target.speakers[heard], first["corpus"])
+        step = chosen_step(share, chosen.limit)
+        rule.append({"heard": int(heard.sum()), "share": share, "step": step})
+        if heard.all():
+            of |= {("rule", form): of[step, form] for form in FORMS[:2]}
+            monitor["rule"] = {"step": step, "ran_away": monitor[step]["ran_away"]}
+        else:
+            inductive[-1, ~heard] = inductive[list(steps).index(step), ~heard]
+    if halves:
+        of |= {(step, FORMS[2]): inductive[i] for i, step in enumerate([*steps, "rule"])}
+    return Answers(of, rule, monitor)
+
+
+def halved(clips: Embedded, seed: int) -> NDArray[np.bool_]:
+    """Half of the speakers, drawn; where fewer than four are known, half of the clips."""
+    generator = np.random.default_rng(seed)
+    names = sorted(set(clips.speakers))
+    if len(names) < 4:
+        return np.asarray(generator.permutation(len(clips)) < len(clips) // 2)
+    chosen = set(generator.permutation(names)[: len(names) // 2])
+    return np.array([speaker in chosen for speaker in clips.speakers])
+
+
+# --- the sweep ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenSweep(Sweep):
+    """A frozen encoder over targets and seeds; a seed holds other source speakers out.
+
+    Attributes:
+        encoder: ``random``, ``egemaps``, or what an encoder is loaded by; None takes the profile's.
+        languages: Codes of targets; None takes all of the profile, and English where English is no
+            source: with the protocol ``others`` its first source is a target, too.
+        protocol: One of :data:`lowser_lib.experiments.speech.PROTOCOLS`.
+    """
+
+    encoder: str | None = None
+    languages: Sequence[str] | None = None
+    protocol: str = "others"
+
+    kind = "frozen"
+    chapter = "05"
+    device = "cpu"
+
+    @property
+    def usual_name(self) -> str:
+        """What is swept, the protocol where it is not ``others``, and the encoder."""
+        encoder = (self.encoder or self.profile.encoder).rsplit("/", 1)[-1].lower()
+        name = "-".join("".join(c if c.isalnum() else " " for c in encoder).split())
+        return "-".join([self.kind, *([] if self.protocol == "others" else [self.protocol]), name])
+
+    @cached_property
+    def asked(self) -> Profile:
+        """The profile, with English among the targets of the protocol ``others``."""
+        if self.protocol != "others":
+            return self.profile
+        return replace(
+            self.profile, targets={**self.profile.targets, "en": self.profile.sources[0]}
+        )
+
+    def speech(self) -> Speech:
+        """What is learned from and tested on."""
+        return speech.speech_of(self.asked, False, self.protocol, None)
+
+    def view(self) -> View:
+        """What clips are heard through."""
+        return view_of(self.encoder or self.profile.encoder)
+
+    def tested(self) -> tuple[str, ...]:
+        """Codes of the targets."""
+        nothing = f"profile {self.profile.name} has no target for language"
+        return names_of(self.languages, list(self.asked.targets), nothing)
+
+    def plan(self) -> list[Run]:
+        """A run a target and seed."""
+        heard, view = self.speech(), self.view()
+        settings = change({"grid": Grid()}, self.changes)
+        runs = []
+        for language in self.tested():
+            names = (*heard.sources(language), heard.tested(language))
+            config = {
+                "kind": self.kind,
+                "target": language,
+                "encoder": self.encoder or self.profile.encoder,
+                "view": dict(view.settings),
+                "protocol": self.protocol,
+                "max_source_clips": self.profile.max_source_clips,
+                "max_target_clips": self.profile.max_target_clips,
+                "folds": speech.FOLDS,
+                "validation": speech.VALIDATION,
+                **settings,
+            }
+            hashes = {name: heard.loaded.hashes[name] for name in names}
+            runs += [
+                Run(f"{language}-{seed}", seed, settings, records.plain(config), hashes)
+                for seed in range(self.seeds)
+            ]
+        return runs
+
+    def prepare(self, missing: Sequence[Run]) -> None:
+        """Compute embeddings."""
+        heard = self.speech()
+        for language in dict.fromkeys(run.config["target"] for run in missing):
+            self.clips(heard.loaded.source(heard.sources(language)))
+            self.clips(heard.target(language))
+
+    def clips(self, table: pd.DataFrame) -> Clips:
+        """The clips of a manifest through the view."""
+        roots, jobs = self.speech().loaded.roots, self.profile.jobs
+        arrays = extract_all(self.view(), table, roots, paths.features(), jobs=jobs)
+        states = np.stack(arrays).astype(np.float64)
+        states = states.reshape(len(table), -1, states.shape[-1])
+        languages = table["language"].to_numpy(dtype=object)
+        return Clips(states, Embedded.of_manifest(states[:, 0], table), languages)
+
+    def chosen(self, run: Run) -> tuple[Clips, Clips, Chosen, dict[str, Any]]:
+        """Source clips to learn from and held out, what they choose, and by what scores."""
+        parts = self.speech().split(run.seed, run.config["target"])
+        train, validation, held_out = (self.clips(part) for part in parts)
+        sources = Clips(
+            np.concatenate([train.states, validation.states]),
+            Embedded.of(
+                np.concatenate([train.known.features, validation.known.features]),
+                np.concatenate([train.known.corpora, validation.known.corpora]),
+                np.concatenate([train.known.speakers, validation.known.speakers]),
+                np.concatenate([train.known.labels, validation.known.labels]),
+            ),
+            np.concatenate([train.languages, validation.languages]),
+        )
+        mask = np.arange(len(sources.languages)) >= len(train.languages)
+        svm = run.config["encoder"] == EGEMAPS
+        return sources, held_out, *choose(sources, mask, run.settings["grid"], svm, run.seed)
+
+    def measure(self, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+        """Choose on sources, learn from them, and test."""
+        (run,) = runs
+        sources, held_out, chosen, choice = self.chosen(run)
+        table = self.speech().target(run.config["target"])
+        clips = self.clips(table)
+        target = clips.layer(chosen.layer)
+        learned, grid = sources.layer(chosen.layer), run.settings["grid"]
+        answers = crossed(learned, target, chosen, grid, halved(target, run.seed))
+        columns = {" ".join(key): column for key, column in answers.of.items()}
+        for step in STEPS[1:]:
+            for layer, C in enumerate(chosen.by_layer):
+                config = FrozenConfig(C, step, chosen.prior)
+                head = train_frozen(sources.layer(layer), clips.layer(layer).unlabelled(), config)
+                its = head.probabilities(clips.layer(layer)).argmax(axis=1)
+                columns[f"{step} layer {layer}"] = its
+            if run.config["encoder"] == EGEMAPS:
+                C = chosen.svm or grid.svm[int(np.argmax(choice["svm"]))]
+                columns[f"{step} svm"] = _svm(learned, target, step, chosen.prior, C)
+        known = train_frozen(learned, None, chosen.settings("corpus", grid).frozen)
+        truth = manifest.emotion_codes(table)
+        metrics = {
+            "scores": {name: score(truth, column) for name, column in columns.items()},
+            "rule": answers.rule,
+            "monitor": answers.monitor,
+            "chosen": chosen._asdict(),
+            "choice": choice,
+            "held_out": _held_out(known, held_out.layer(chosen.layer)),
+            "learned from": {"clips": len(learned), "speakers": len(set(learned.speakers))},
+            "clips": by_speaker(table["speaker"], truth, columns),
+            "genders": dict(zip(table["speaker"], table["gender"], strict=True)),
+        }
+        return {run.stem: dict(records.plain(metrics))}
+
+    def line(self, record: RunRecord) -> str:
+        """Macro-F1 of the recipe that the rule chooses."""
+        scores = record.metrics["scores"]
+        shown = (f"{form} {scores[f'rule {form}']['macro_f1']:.3f}" for form in FORMS)
+        return f"  macro-F1 after the rule: {', '.join(shown)}"
+
+
+def _held_out(fitted: Frozen, clips: Embedded) -> dict[str, float] | None:
+    """The score on source speakers who are held out, where there are any."""
+    if not len(clips):
+        return None
+    return score(np.asarray(clips.labels), fitted.probabilities(clips).argmax(axis=1))
+
+
+def by_speaker(
+    speakers: pd.Series, truth: NDArray[Any], columns: Mapping[str, NDArray[Any]]
+) -> dict[str, dict[str, str]]:
+    """Truth and answers by speaker, a digit a clip."""
+    everything, names = {"truth": truth, **columns}, speakers.to_numpy(dtype=str)
+    return {
+        speaker: {
+            name: "".join(map(str, column[names == speaker])) for name, column in everything.items()
+        }
+        for speaker in sorted(set(names))
+    }
+
+
+@cache
+def view_of(encoder: str) -> View:
+    """What clips are heard through: all layers of an encoder, averaged over time, or measures.
+
+    Args:
+        encoder: See :class:`FrozenSweep`.
+
+    Raises:
+        CheckpointError: There is no such encoder.
+    """
+    if encoder == EGEMAPS:
+        return make_view(EGEMAPS)
+    if encoder == "random":
+        model = WhisperEncoder.random(RANDOM, 0)
+    else:
+        model = WhisperEncoder.load(encoder, download_root=paths.checkpoints())
+    return WhisperView(model.eval(), "mix", pooled=True)
