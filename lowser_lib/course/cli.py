@@ -120,18 +120,20 @@ def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     refresh.set_defaults(command=_refresh)
 
 
-KINDS = ("pairwise", "lexical")
-"""What ``lowser sweep`` runs besides methods: label budgets, and leaning words."""
+KINDS = ("pairwise", "lexical", "frozen", "thinned")
+"""What ``lowser sweep`` runs besides methods: label budgets; leaning words; frozen encoders, on
+targets as they are and thinned."""
 
 
 OPTIONS = {
-    "languages": ("METHOD", "pairwise"),
-    "protocol": ("METHOD",),
+    "languages": ("METHOD", "pairwise", "frozen", "thinned"),
+    "protocol": ("METHOD", "frozen", "thinned"),
+    "encoder": ("frozen", "thinned"),
     "sources": ("METHOD",),
     "targets": ("METHOD",),
     "male": ("METHOD",),
     "labels": ("METHOD",),
-    "corpora": KINDS,
+    "corpora": ("pairwise", "lexical"),
     "views": ("pairwise",),
     "budgets": ("pairwise",),
 }
@@ -179,6 +181,9 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     group.add_argument("--views", nargs="+", metavar="VIEW", help="pairwise: mel, egemaps, ...")
     group.add_argument("--budgets", nargs="+", type=_seed, metavar="K", help="pairwise: labels a "
                        "class; 0: all; default: 1 2 4 8 16 32 0")  # fmt: skip
+    group = sweep.add_argument_group("frozen and thinned: protocol others by default")
+    group.add_argument("--encoder", metavar="E", help="a name, a file, random or egemaps; default: "
+                       "the profile's")  # fmt: skip
     sweep.set_defaults(command=_sweep)
 
 
@@ -361,7 +366,8 @@ def _sweep(options: argparse.Namespace) -> int:
         "progress": sys.stderr.isatty(),
         **({} if options.seeds is None else {"seeds": options.seeds}),
     }
-    make = {"pairwise": _budgets, "lexical": _lexical}.get(options.method, _transfer)
+    kinds = {"pairwise": _budgets, "lexical": _lexical, "frozen": _frozen, "thinned": _frozen}
+    make = kinds.get(options.method, _transfer)
     sweep = make(options, shared)
     done = engine.run(sweep)
     baseline = []
@@ -439,6 +445,18 @@ def _predict(options: argparse.Namespace) -> int:
     from lowser_lib.course import classifier_commands
 
     return classifier_commands.run_predict(options)
+
+
+def _frozen(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
+    from lowser_lib.experiments.frozen import FrozenSweep
+    from lowser_lib.experiments.thinned import ThinnedSweep
+
+    return {"frozen": FrozenSweep, "thinned": ThinnedSweep}[options.method](
+        encoder=options.encoder,
+        languages=options.languages,
+        protocol=options.protocol or "others",
+        **shared,
+    )
 
 
 def _ledger(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from lowser_lib import skews
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval, exchange_test, mean_interval, paired_speaker_bootstrap
 from lowser_lib.evaluation.significance import marked
-from lowser_lib.experiments import budgets, lexical
+from lowser_lib.experiments import budgets, frozen_tables, lexical
 from lowser_lib.experiments.ledger_figures import budget_answers
 from lowser_lib.experiments.records import MATCHING, RunRecord, load_records, predictions
 from lowser_lib.manifest import EMOTIONS
@@ -152,6 +152,8 @@ def text(
         baseline: Of transfer: see :func:`summarise`.
         n_resamples: Likewise.
     """
+    if "kind" in runs[0].config:
+        return frozen_tables.text(runs, n_resamples)
     if "lean" in runs[0].config:
         return lexical_text(runs)
     if "fold" in runs[0].config:

@@ -16,7 +16,8 @@ from lowser_lib.experiments import profiles
 def test_profiles_name_known_corpora_and_languages(name: str) -> None:
     profile = profiles.get(name)
     assert profile.name == name
-    assert set(profile.targets) == set(profile.unlabelled) == {"ur", "de", "bn"}
+    languages = {"ur", "de", "bn", *(["pl"] if name == "open" else [])}
+    assert set(profile.targets) == set(profile.unlabelled) == languages
     for corpus in profile.corpora:
         assert corpora.get(corpus).name == corpus
     for language, corpus in profile.targets.items():

@@ -1,0 +1,175 @@
+"""What sweeps of frozen encoders amount to: crossed recipes, probes by layer, thinned targets.
+
+Intervals resample the target's speakers and the seeds. Differences are paired: the same clips, seed
+j with seed j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lowser_lib.errors import RunError
+from lowser_lib.evaluation import Interval, paired_speaker_bootstrap, speaker_bootstrap
+from lowser_lib.experiments.frozen import FORMS
+from lowser_lib.experiments.records import RunRecord
+from lowser_lib.manifest import EMOTIONS
+from lowser_lib.views.standardisation import STEPS
+
+LABELS = list(range(len(EMOTIONS)))
+RULE = "rule"
+AGAINST = "corpus plain"
+"""What a recipe is compared with: each corpus standardised by itself, without self-training."""
+
+
+def stacked(parts: Sequence[dict[str, dict[str, str]]]) -> dict[str, np.ndarray]:
+    """Truth and answers of several seeds on the same clips.
+
+    Args:
+        parts: of each seed, by speaker: ``truth`` and answers by name, a digit a clip.
+
+    Returns:
+        ``speaker`` and ``truth`` ``(N,)``; every kind of answers ``(seeds, N)``.
+
+    Raises:
+        RunError: Seeds were tested on different clips, or have different kinds of answers.
+    """
+    truth = [{speaker: answers["truth"] for speaker, answers in part.items()} for part in parts]
+    kinds = [{name for answers in part.values() for name in answers} for part in parts]
+    if any(each != truth[0] for each in truth) or any(each != kinds[0] for each in kinds):
+        raise RunError("seeds were tested on different clips; run the sweep again")
+    columns = {
+        name: np.array([[int(digit) for its in part.values() for digit in its[name]]
+                        for part in parts])
+        for name in sorted(kinds[0])
+    }  # fmt: skip
+    speakers = [name for name, its in parts[0].items() for _ in its["truth"]]
+    return {**columns, "truth": columns["truth"][0], "speaker": np.array(speakers)}
+
+
+def by_target(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Runs by target language, seeds counted up."""
+    languages = dict.fromkeys(run.config["target"] for run in runs)
+    return {
+        language: sorted(
+            (run for run in runs if run.config["target"] == language), key=lambda run: run.seed
+        )
+        for language in languages
+    }
+
+
+def recipe_table(runs: Sequence[RunRecord], n_resamples: int = 1000) -> pd.DataFrame:
+    """Macro-F1 of every step of standardisation, with and without self-training.
+
+    Args:
+        runs: Records of ``lowser sweep frozen``, of one encoder and protocol.
+        n_resamples: Draws of the bootstrap.
+
+    Returns:
+        A row a target, step and form: ``language``, ``step``, ``form``, intervals ``score`` and
+        ``gain`` (on the form ``plain`` after the step ``corpus``; None of that itself).
+    """
+    rows = []
+    for language, its in by_target(runs).items():
+        answers = stacked([run.metrics["clips"] for run in its])
+        for step in (*STEPS, RULE):
+            for form in FORMS:
+                name = f"{step} {form}"
+                if name not in answers:
+                    continue  # measures are always standardised
+                gain = None if name == AGAINST else gain_of(answers, name, AGAINST, n_resamples)
+                row = {"language": language, "step": step, "form": form}
+                rows.append({**row, "score": score_of(answers, name, n_resamples), "gain": gain})
+    return pd.DataFrame(rows)
+
+
+def probe_table(runs: Sequence[RunRecord], n_resamples: int = 1000) -> pd.DataFrame:
+    """Macro-F1 of a head after each layer, and of the support vector machine of ``egemaps``.
+
+    Returns:
+        A row a target, step and layer: ``language``, ``step``, ``layer`` (``"svm"`` of the
+        machine), ``score``.
+    """
+    rows = []
+    for language, its in by_target(runs).items():
+        answers = stacked([run.metrics["clips"] for run in its])
+        for name in answers:
+            step, _, layer = name.partition(" ")
+            if layer.startswith("layer ") or layer == "svm":
+                number = layer.removeprefix("layer ")
+                place = {"language": language, "step": step, "layer": number}
+                rows.append({**place, "score": score_of(answers, name, n_resamples)})
+    return pd.DataFrame(rows, columns=["language", "step", "layer", "score"])
+
+
+def thinned_table(runs: Sequence[RunRecord], form: str = "plain") -> pd.DataFrame:
+    """Macro-F1 on thinned targets, and what the rule saw and chose.
+
+    Args:
+        runs: Records of ``lowser sweep thinned``.
+        form: ``plain`` or ``transductive``.
+
+    Returns:
+        A row a target, kind of thinning and degree, means over seeds: ``language``, ``what``,
+        ``degree``, ``corpus``, ``speaker``, ``rule``, ``share`` (that speakers tell of the
+        predicted emotions), ``taken out`` (how often the rule took the speaker out).
+    """
+    rows = []
+    for run in runs:
+        for each in run.metrics["situations"]:
+            scores = {
+                step: each["scores"][f"{step} {form}"]["macro_f1"] for step in ("corpus", "speaker")
+            }
+            rows.append(
+                {
+                    "language": run.config["target"],
+                    **{key: each[key] for key in ("what", "degree")},
+                    **scores,
+                    RULE: scores[each["step"]],
+                    "share": np.nan if each["share"] is None else each["share"],
+                    "taken out": float(each["step"] == "speaker"),
+                }
+            )
+    groups = pd.DataFrame(rows).groupby(["language", "what", "degree"], sort=False)
+    return groups.mean().reset_index()
+
+
+def score_of(answers: dict[str, np.ndarray], name: str, n_resamples: int = 1000) -> Interval:
+    """Macro-F1 of one kind of answers, as :func:`stacked` gives them."""
+    truth, speaker = answers["truth"], answers["speaker"]
+    return speaker_bootstrap(truth, answers[name], speaker, LABELS, n_resamples=n_resamples)
+
+
+def gain_of(
+    answers: dict[str, np.ndarray], name: str, against: str, n_resamples: int = 1000
+) -> Interval:
+    """Difference in macro-F1 between two kinds of answers, as :func:`stacked` gives them."""
+    return paired_speaker_bootstrap(
+        answers["truth"],
+        answers[name],
+        answers[against],
+        answers["speaker"],
+        LABELS,
+        n_resamples=n_resamples,
+    )
+
+
+def text(runs: Sequence[RunRecord], n_resamples: int = 1000) -> str:
+    """The tables of a sweep, as they are printed."""
+    if runs[0].config["kind"] == "thinned":
+        shown = thinned_table(runs).to_string(index=False, float_format=lambda x: f"{x:.3f}")
+        return f"macro-F1 on thinned targets without self-training, means over seeds\n{shown}"
+    table = recipe_table(runs, n_resamples)
+    table["gain"] = table["gain"].map(lambda gain: "-" if gain is None else str(gain))
+    table["score"] = table["score"].map(str)
+    seeds = len({run.seed for run in runs})
+    probes = probe_table(runs, n_resamples)
+    wide = probes.assign(score=probes["score"].map(str)).pivot(
+        index=["language", "step"], columns="layer", values="score"
+    )
+    return (
+        f"macro-F1, {seeds} seeds, 95 % intervals over speakers and seeds; gain on {AGAINST}\n"
+        f"{table.to_string(index=False)}\n\nby layer, plain\n{wide.to_string()}"
+    )

@@ -1,0 +1,77 @@
+"""Tables of frozen sweeps, on made-up records whose figures are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lowser_lib.errors import RunError
+from lowser_lib.experiments import frozen_tables, records
+from lowser_lib.experiments.frozen import FORMS
+from lowser_lib.views.standardisation import STEPS
+
+TRUTH = "01230123"
+
+
+def record(metrics: dict[str, Any], seed: int = 0, kind: str = "frozen") -> records.RunRecord:
+    return records.new_record(
+        chapter="05", name=f"{kind}-ur-{seed}", profile="open", seed=seed, metrics=metrics,
+        config={"kind": kind, "target": "ur"}, corpora={}, device={}, commit={}, seconds=0.0,
+    )  # fmt: skip
+
+
+def crossed(seed: int, answers: str) -> records.RunRecord:
+    """All answers are right but those of the recipe in the middle of the table."""
+    names = [f"{step} {form}" for step in (*STEPS, "rule") for form in FORMS]
+    right = dict.fromkeys([*names, "corpus layer 0", "corpus layer 1", "corpus svm"], TRUTH)
+    clips = {
+        f"s{number}": {"truth": TRUTH, **right, "corpus plain": answers} for number in range(3)
+    }
+    return record({"clips": clips}, seed)
+
+
+def test_scores_and_gains_are_those_of_the_answers() -> None:
+    # Half of each class is wrong: of class 0 answered 1, and so on around: F1 .5 each.
+    table = frozen_tables.recipe_table([crossed(seed, "01231230") for seed in (1, 0)], 50)
+    assert len(table) == (len(STEPS) + 1) * len(FORMS)
+    rows: dict[tuple[str, str], Any] = {
+        (row["step"], row["form"]): row for row in table.to_dict("records")
+    }
+    plain = rows["corpus", "plain"]
+    assert plain["score"].estimate == pytest.approx(0.5)
+    assert plain["gain"] is None
+    other = rows["rule", "inductive"]
+    assert other["score"].estimate == 1
+    assert other["gain"].estimate == pytest.approx(0.5)
+    assert (other["gain"].n_speakers, other["gain"].n_seeds) == (3, 2)
+
+
+def test_probes_by_layer_and_the_machine() -> None:
+    table = frozen_tables.probe_table([crossed(0, TRUTH)], 20)
+    assert list(table["layer"]) == ["0", "1", "svm"]
+    assert all(interval.estimate == 1 for interval in table["score"])
+
+
+def test_seeds_on_other_clips_are_refused() -> None:
+    other = crossed(1, TRUTH)
+    other.metrics["clips"]["s0"]["truth"] = "11230123"
+    with pytest.raises(RunError, match="different clips"):
+        frozen_tables.recipe_table([crossed(0, TRUTH), other], 20)
+
+
+def test_thinned_means_over_seeds_and_the_rules_answer() -> None:
+    def thinned(seed: int, step: str, share: float | None) -> records.RunRecord:
+        scores = {
+            "corpus plain": {"macro_f1": 0.4 + 0.2 * seed},
+            "speaker plain": {"macro_f1": 0.8},
+        }
+        place = {"what": "moods", "degree": 1, "step": step, "share": share, "scores": scores}
+        return record({"situations": [place]}, seed, "thinned")
+
+    runs = [thinned(0, "corpus", 0.3), thinned(1, "speaker", None)]
+    (row,) = frozen_tables.thinned_table(runs).to_dict("records")
+    assert row["corpus"] == pytest.approx(0.5) and row["speaker"] == pytest.approx(0.8)
+    assert row["rule"] == pytest.approx((0.4 + 0.8) / 2)
+    assert (row["share"], row["taken out"]) == (pytest.approx(0.3), 0.5)
+    assert "moods" in frozen_tables.text(runs)
