@@ -20,7 +20,7 @@ import torch
 
 from lowser_lib import corpora, splits
 from lowser_lib.encoders import WhisperEncoder, known_names
-from lowser_lib.errors import LowserError, ProfileError, TrainingError
+from lowser_lib.errors import ProfileError, TrainingError
 from lowser_lib.evaluation import METRICS, classification_metrics, speaker_bootstrap
 from lowser_lib.experiments import data, paths, preparation
 from lowser_lib.manifest import EMOTIONS, speaker_unknown
@@ -116,7 +116,8 @@ def scores(
     protocol: str,
 ) -> dict[str, Any]:
     """Metrics with intervals over speakers, for the card."""
-    numbers = list(range(len(classes)))
+    # A class that nobody spoke and nothing was taken for has no score: it would count as 0.
+    numbers = [n for n in range(len(classes)) if n in truth or n in answers]
     voices = np.where(speakers == "", "unknown", speakers).astype(str)
     found: dict[str, Any] = {"protocol": protocol, "clips": len(truth), "chance": 1 / len(classes)}
     for metric in METRICS:
@@ -222,19 +223,15 @@ def run_predict(options: argparse.Namespace) -> int:
         LowserError: The model cannot be used, or no file can be heard.
     """
     model = classifier.load(options.model)
-    good, failed = [], []
-    for name in options.files:
-        try:
-            model.predict(name)
-            good.append(name)
-        except LowserError as error:
-            failed.append(str(error))
-    for message in failed:
-        print(f"lowser: {message}", file=sys.stderr)
-    if not good:
+    failed: list[str] = []
+    voices = ["one"] * len(options.files) if options.one_speaker else None
+    try:
+        table = model.predict(options.files, voices, options.adapt, failed)
+    finally:
+        for message in failed:
+            print(f"lowser: {message}", file=sys.stderr)
+    if table.empty:
         raise ProfileError(f"none of {len(options.files)} files can be heard; see above")
-    voices = ["one"] * len(good) if options.one_speaker else None
-    table = model.predict(good, speakers=voices, adapt=options.adapt)
     if options.csv:
         print(table.to_csv(lineterminator="\n"), end="")
     elif options.json:

@@ -126,6 +126,7 @@ class Classifier:
         files_or_waveforms: Clip | Sequence[Clip],
         speakers: Sequence[str] | None = None,
         adapt: bool = False,
+        failures: list[str] | None = None,
     ) -> pd.DataFrame:
         """Answer for clips.
 
@@ -139,6 +140,8 @@ class Classifier:
             adapt: standardise the clips as a corpus of its own (at least two), by their own mean
                 and deviation, instead of by what the training corpora were like on average. For
                 all of a new corpus at once.
+            failures: takes the messages of clips that cannot be used, which get no row; None: the
+                first such clip raises.
 
         Returns:
             One row a clip, named by its file, or by its number: ``emotion``, and the probability of
@@ -152,21 +155,30 @@ class Classifier:
         clips = _as_list(files_or_waveforms)
         if speakers is not None and len(speakers) != len(clips):
             raise ValueError(f"speakers must name {len(clips)} clips, not {len(speakers)}")
-        if adapt and len(clips) < 2:
-            raise EvaluationError("adapt needs two clips or more: a single one has no deviation")
-        names = [_name(clip, number) for number, clip in enumerate(clips)]
-        found, owner = [], []
-        for number, clip in enumerate(clips):
-            waveform = _waveform(clip, names[number])
+        voices = [""] * len(clips) if speakers is None else list(speakers)
+        names: list[str] = []
+        features, owners, owned = [], [], []
+        for number, (clip, voice) in enumerate(zip(clips, voices, strict=True)):
+            name = _name(clip, number)
+            try:
+                waveform = _waveform(clip, name)
+            except AudioError as error:
+                if failures is None:
+                    raise
+                failures.append(str(error))
+                continue
             for start, end in windows(len(waveform)):
-                found.append(self.view.extract(waveform[start:end]))
-                owner.append(number)
-        probabilities = np.zeros((len(clips), len(self.classes)))
-        if clips:
-            voices = [""] * len(clips) if speakers is None else list(speakers)
-            each = self._answers(np.stack(found), [voices[number] for number in owner], adapt)
-            for number in range(len(clips)):
-                probabilities[number] = each[np.array(owner) == number].mean(axis=0)
+                features.append(self.view.extract(waveform[start:end]))
+                owners.append(len(names))
+                owned.append(voice)
+            names.append(name)
+        if adapt and len(names) < 2:
+            raise EvaluationError("adapt needs two clips or more: a single one has no deviation")
+        probabilities = np.zeros((len(names), len(self.classes)))
+        if names:
+            each = self._answers(np.stack(features), owned, adapt)
+            for number in range(len(names)):
+                probabilities[number] = each[np.array(owners) == number].mean(axis=0)
         return self._table(probabilities, pd.Index(names, name="clip"))
 
     def over_time(self, clip: Clip) -> OverTime:

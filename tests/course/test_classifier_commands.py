@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from lowser_lib.course.classifier_commands import scores
 from lowser_lib.course.cli import main
 from lowser_lib.methods import classifier
 
@@ -79,3 +80,11 @@ def test_fine_tuned_on_request(own: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "--epochs goes with --fine-tune" in capsys.readouterr().err
     assert main([*command[:-1], "99"]) == 2
     assert "--layers must be from 1 to" in capsys.readouterr().err
+
+
+def test_a_class_that_never_occurs_is_not_scored_as_0() -> None:
+    truth, speakers = np.array([0, 1, 0, 1]), np.array(["a", "a", "b", "b"])
+    card = scores(truth, truth, speakers, ("calm", "fearful", "proud"), "by hand")
+    assert card["macro_f1"] == {"estimate": 1.0, "interval_95": [1.0, 1.0]}
+    taken = scores(truth, np.array([0, 2, 0, 1]), speakers, ("calm", "fearful", "proud"), "")
+    assert taken["macro_f1"]["estimate"] == pytest.approx((1 + 2 / 3 + 0) / 3, abs=1e-4)

@@ -198,6 +198,17 @@ def test_bad_clips_are_named(
         model.predict(clips)
 
 
+def test_bad_clips_are_passed_over_where_their_messages_are_taken(model: Classifier) -> None:
+    failures: list[str] = []
+    clips = [np.zeros(0), noise(14), "no.wav", noise(1)]
+    table = model.predict(clips, ["a", "b", "c", "d"], failures=failures)
+    assert table.index.tolist() == ["1", "3"]
+    assert ["waveform 0" in failures[0], "no.wav" in failures[1], len(failures)] == [True, True, 2]
+    expected = model.predict([noise(14), noise(1)], ["b", "d"])
+    np.testing.assert_array_equal(table, expected)
+    assert model.predict(["no.wav"], failures=failures).empty
+
+
 def test_bad_arguments_are_named(model: Classifier) -> None:
     with pytest.raises(ValueError, match="speakers must name 1 clips"):
         model.predict(noise(1), speakers=["a", "b"])
