@@ -26,6 +26,7 @@ A manifest is a :class:`pandas.DataFrame` with one row an utterance. Columns (:d
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
@@ -38,36 +39,17 @@ from lowser_lib.corpora import EMOTIONS, GENDERS, Exclusion, Row
 from lowser_lib.corpora.base import SYNONYMS, UNKNOWN_SPEAKER, class_of
 from lowser_lib.errors import ManifestError
 
-COLUMNS = (
-    "utterance_id",
-    "corpus",
-    "path",
-    "language",
-    "speaker",
-    "gender",
-    "emotion",
-    "raw_label",
-    "text_id",
-    "duration",
-    "sample_rate",
-)
+COLUMNS = tuple(field.name for field in fields(Row))
 """The columns of every manifest, in order; further columns are kept behind them."""
-
 
 MAXIMUM_RATE = 10_000_000
 """Hz; far above what sound is stored at, so that a slip is seen."""
 
-
 UNLABELLED = -1
 """The number of an emotion that there is not; a supervised loss leaves such clips out."""
 
-
 _NULLABLE = ("emotion", "raw_label", "text_id")
-
-
 _TEXT = COLUMNS[:-2]
-
-
 _REQUIRED_TEXT = tuple(column for column in _TEXT if column not in _NULLABLE)
 
 

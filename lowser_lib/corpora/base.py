@@ -104,18 +104,9 @@ class Utterance:
 class Row:
     """One row of the manifest, before labels are merged; fields are exactly its columns.
 
-    Attributes:
-        utterance_id: ``corpus/`` and the path without its ending; unique over all corpora.
-        corpus: Name of the corpus.
-        path: The sound file relative to the corpora root: ``corpus/`` and :attr:`Utterance.path`.
-        language: ISO 639-1 code, or ISO 639-3 where there is none.
-        speaker: ``corpus/`` and the corpus's own speaker id; unique over all corpora.
-        gender: ``female``, ``male`` or ``unknown``.
-        emotion: Plain English emotion before merging, or None.
-        raw_label: The corpus's own label as written, or None.
-        text_id: Id of the sentence spoken, or None.
-        duration: Length in seconds, from the file header.
-        sample_rate: Samples a second of the file, in Hz.
+    As an :class:`Utterance`, but unique over all corpora: ``corpus/`` stands before path and
+    speaker, and before ``utterance_id``, the path without its ending. The file's header gives
+    ``duration`` in seconds and ``sample_rate`` in Hz.
     """
 
     utterance_id: str

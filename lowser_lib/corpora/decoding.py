@@ -285,15 +285,8 @@ def _chunks(
 ) -> Iterator[tuple[int, int]]:
     """Find a chunk by its name: where its content starts, and its size in bytes.
 
-    Args:
-        data: The file.
-        position: Where the first chunk starts.
-        name: Bytes of a chunk's name, of which ``wanted`` is the beginning.
-        wanted: The name sought.
-        width: Bytes of a chunk's size.
-        order: ``little`` or ``big``.
-        inclusive: Whether a size counts name and size too.
-        even: Chunks start at multiples of this.
+    Chunks begin at ``position`` and at multiples of ``even`` behind it, with ``name`` bytes of name
+    (``wanted`` is its beginning) and ``width`` bytes of size, which may be ``inclusive`` of both.
     """
     header = name + width
     while position + header <= len(data):

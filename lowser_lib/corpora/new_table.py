@@ -138,20 +138,14 @@ def propose(
         elif not re.fullmatch("[a-z]{2,3}", language):
             exclusions.append(Exclusion(path, f"language {language!r} is no ISO 639 code"))
         else:
-            line = dict(
-                zip(
-                    COLUMNS,
-                    (
-                        prefix + path,
-                        fields["speaker"],
-                        gender,
-                        language,
-                        label,
-                        fields.get("text_id", ""),
-                    ),
-                    strict=True,
-                )
-            )
+            line = {
+                "path": prefix + path,
+                "speaker": fields["speaker"],
+                "gender": gender,
+                "language": language,
+                "label": label,
+                "text_id": fields.get("text_id", ""),
+            }
             if own_classes:
                 line[CLASS_COLUMN] = SYNONYMS.get(label.lower(), label.lower())
             lines.append(line)

@@ -28,7 +28,28 @@ from lowser_lib.errors import CorpusError
 
 OWN = "table:"
 
-_SYNTHETIC = {"english": "en", "urdu": "ur", "german": "de", "bangla": "bn"}
+_SYNTHETIC = {
+    "synthetic_english": ("English with four emotions", ("en",)),
+    "synthetic_urdu": ("Urdu with four emotions", ("ur",)),
+    "synthetic_german": ("German with four emotions", ("de",)),
+    "synthetic_bangla": ("Bangla with four emotions", ("bn",)),
+    "synthetic_urdu_balanced": (
+        "Urdu with four emotions, other voices than in synthetic_urdu",
+        ("ur",),
+    ),
+    "synthetic_voices": (
+        "unlabelled voices in four languages, in the role of Common Voice",
+        ("bn", "de", "en", "ur"),
+    ),
+}
+"""Title and languages of each synthetic corpus."""
+
+_NOTES = {
+    "synthetic_urdu": " Skewed to 86 % male clips, as the real URDU corpus is.",
+    "synthetic_urdu_balanced": (
+        " As many women's clips as men's, in the same cells: to be skewed on purpose."
+    ),
+}
 
 _WARNING = (
     "SYNTHETIC: a rule-based synthesiser speaks, no human being. It serves to run and test the "
@@ -36,18 +57,15 @@ _WARNING = (
 )
 
 
-def _synthetic_card(name: str, title: str, languages: tuple[str, ...], labelled: bool) -> DataCard:
+def _synthetic_card(name: str) -> DataCard:
     """Write the card of one synthetic corpus, which says plainly that no human is speaking."""
+    title, languages = _SYNTHETIC[name]
+    labelled = name != "synthetic_voices"
     emotion = (
-        "none asked for; unlabelled"
-        if not labelled
-        else "made by rule: published prosody rules for angry, happy, neutral and sad"
+        "made by rule: published prosody rules for angry, happy, neutral and sad"
+        if labelled
+        else "none asked for; unlabelled"
     )
-    note = _WARNING
-    if name == "synthetic_urdu":
-        note += " Skewed to 86 % male clips, as the real URDU corpus is."
-    if name == "synthetic_urdu_balanced":
-        note += " As many women's clips as men's, in the same cells: to be skewed on purpose."
     return DataCard(
         name=name,
         title=f"SYNTHETIC {title}",
@@ -61,31 +79,8 @@ def _synthetic_card(name: str, title: str, languages: tuple[str, ...], labelled:
         layout=f"{TABLE} with the columns {', '.join(COLUMNS)}, and audio/*.wav",
         labelled=labelled,
         synthetic=True,
-        notes=note,
+        notes=_WARNING + _NOTES.get(name, ""),
     )
-
-
-def _synthetic_corpora() -> tuple[TableCorpus, ...]:
-    """Give the six synthetic corpora, five labelled and one not."""
-    labelled = [
-        _synthetic_card(
-            f"synthetic_{name}", f"{name.capitalize()} with four emotions", (code,), True
-        )
-        for name, code in _SYNTHETIC.items()
-    ]
-    balanced = _synthetic_card(
-        "synthetic_urdu_balanced",
-        "Urdu with four emotions, other voices than in synthetic_urdu",
-        ("ur",),
-        True,
-    )
-    voices = _synthetic_card(
-        "synthetic_voices",
-        "unlabelled voices in four languages, in the role of Common Voice",
-        tuple(sorted(_SYNTHETIC.values())),
-        False,
-    )
-    return tuple(TableCorpus(card) for card in (*labelled, balanced, voices))
 
 
 # Add a corpus here, and in a file of its own that holds its parser and its data card.
@@ -104,7 +99,7 @@ _REGISTRY: dict[str, Corpus] = {
         UrduWords(),
         BanglaSpeech(),
         CommonVoice(),
-        *_synthetic_corpora(),
+        *(TableCorpus(_synthetic_card(name)) for name in _SYNTHETIC),
     )
 }
 

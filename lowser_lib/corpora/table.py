@@ -23,7 +23,7 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from lowser_lib.corpora.base import (
@@ -93,6 +93,22 @@ class TableCorpus(Corpus):
             )
         notes += [f"{printable(fault.path)}: {fault.fault}" for fault in faults]
         return notes
+
+
+def write_table(
+    file: Path, lines: Iterable[Sequence[str]], header: Sequence[str] = COLUMNS
+) -> None:
+    """Write a table as it is read, with line ends that are the same everywhere.
+
+    Args:
+        file: The file.
+        lines: Its fields, line by line.
+        header: Names of the columns.
+    """
+    with file.open("w", newline="", encoding="utf-8") as sink:
+        writer = csv.writer(sink, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)
 
 
 def own_card(name: str) -> DataCard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import re
@@ -17,7 +16,7 @@ import soxr
 from lowser_lib import files
 from lowser_lib.corpora.base import DataCard, Exclusion, NamedCorpus, Utterance
 from lowser_lib.corpora.decoding import why_unreadable
-from lowser_lib.corpora.table import COLUMNS, TABLE, TableCorpus
+from lowser_lib.corpora.table import TABLE, TableCorpus, write_table
 from lowser_lib.errors import CorpusError
 
 SAMPLE_RATE = 16_000
@@ -156,8 +155,9 @@ def _write(source: Path, words: list[Utterance | Exclusion], folder: Path) -> st
             total.update((folder / path).read_bytes())
             text = "+".join(name for name, _ in group)
             lines.append((path, speaker, spoken[0].gender, "ur", "", text))
-    _write_csv(folder / TABLE, COLUMNS, lines)
-    _write_csv(folder / "excluded.csv", ("path", "reason"), [(e.path, e.reason) for e in excluded])
+    write_table(folder / TABLE, lines)
+    reasons = [(exclusion.path, exclusion.reason) for exclusion in excluded]
+    write_table(folder / "excluded.csv", reasons, header=("path", "reason"))
     total.update((folder / TABLE).read_bytes())
     digest = total.hexdigest()
     mark = {"sha256": digest, "clips": len(lines), "excluded": len(excluded)}
@@ -203,11 +203,3 @@ def _join(sounds: list[np.ndarray]) -> np.ndarray:
     joined = np.concatenate(pieces[:-1])
     # To whole numbers by our own rule: 16-bit input comes back bit for bit between the fades.
     return np.clip(np.rint(joined * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def _write_csv(file: Path, header: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
-    """Write a small table with line ends that are the same everywhere."""
-    with file.open("w", newline="", encoding="utf-8") as sink:
-        writer = csv.writer(sink, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(lines)

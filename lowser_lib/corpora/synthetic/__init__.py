@@ -25,7 +25,6 @@ good. Of two processes that make the same corpus, the second to finish drops its
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import json
 import os
@@ -40,7 +39,7 @@ from lowser_lib.corpora.folders import Entry, walk
 from lowser_lib.corpora.synthetic.plan import CORPORA, UNLABELLED_CORPORA, Batch, Clip, make_plan
 from lowser_lib.corpora.synthetic.voices import COURSE_VARIANTS
 from lowser_lib.corpora.synthetic.worker import Task, run_tasks
-from lowser_lib.corpora.table import COLUMNS, TABLE
+from lowser_lib.corpora.table import TABLE, write_table
 from lowser_lib.errors import CorpusError, SynthesisError
 
 __all__ = [
@@ -224,20 +223,6 @@ def sibling(folder: Path) -> Iterator[Path]:
         yield made
 
 
-def write_table(folder: Path, batches: Iterable[Batch]) -> int:
-    """Write ``corpus.csv``, the table that describes every clip, and count its rows."""
-    rows = [
-        (clip.path, b.speaker.name, b.speaker.gender, b.speaker.language, clip.label, clip.text_id)
-        for b in batches
-        for clip in b.clips
-    ]
-    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(sorted(rows))
-    return len(rows)
-
-
 def finish(made: Path, folder: Path, identity: dict[str, object], batches: Iterable[Batch]) -> str:
     """Complete what was made and move it to its place.
 
@@ -253,11 +238,16 @@ def finish(made: Path, folder: Path, identity: dict[str, object], batches: Itera
     Raises:
         OSError: the folder cannot be written or moved.
     """
-    count = write_table(made, batches)
+    rows = [
+        (clip.path, b.speaker.name, b.speaker.gender, b.speaker.language, clip.label, clip.text_id)
+        for b in batches
+        for clip in b.clips
+    ]
+    write_table(made / TABLE, sorted(rows))
     digest = content_hash(made)
     record = {
         **identity,
-        "count": count,
+        "count": len(rows),
         "table_bytes": (made / TABLE).stat().st_size,
         "sha256": digest,
     }
