@@ -228,19 +228,22 @@ def write_safetensors(
 # Reading
 
 
-def read_json(path: Path, error: type[LowserError], remedy: str) -> Any:
+def read_json(path: Path, error: type[LowserError], remedy: str, sealed: bool = False) -> Any:
     """Read JSON; where it is sealed, compare the hash and leave it out.
 
     Args:
         path: The file.
         error: The error to raise where it is missing or damaged.
         remedy: What to do then.
+        sealed: Whether to refuse a file that has no seal.
 
     Raises:
         LowserError: ``error``: the file is missing, damaged, or not what was written.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if sealed and (not isinstance(content, dict) or SEAL not in content):
+            raise ValueError(f"it has no checksum ({SEAL})")
         if isinstance(content, dict) and SEAL in content and content.pop(SEAL) != _seal(content):
             raise ValueError("it is not what was written")
     except OSError as cause:

@@ -17,7 +17,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,7 +26,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from lowser_lib import __version__, files
+from lowser_lib import __version__
 from lowser_lib.errors import ProfileError, RunError
 from lowser_lib.experiments import profiles, records
 from lowser_lib.experiments.profiles import Profile
@@ -195,7 +195,7 @@ def run(sweep: Sweep, say: Callable[[str], None] = tqdm.write) -> list[RunRecord
                 commit=commit,
                 seconds=measured.seconds,
             )
-            files.write_json(sweep.path(run), asdict(record))
+            record.write(sweep.path(run))
             done[run.stem] = record
             say(f"[OK]   {record.name}  {record.seconds:.0f} s{sweep.line(record)}")
         sweep.forget(measured.runs)

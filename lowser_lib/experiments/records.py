@@ -162,8 +162,19 @@ class RunRecord:
             RunError: The file cannot be written.
         """
         path = results / self.profile / f"{self.stem}.json"
-        files.write_json(path, asdict(self))
+        self.write(path)
         return path
+
+    def write(self, path: Path) -> None:
+        """Write the record to a file, with its checksum, whole or not at all.
+
+        Args:
+            path: The file.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        files.write_json(path, asdict(self), sealed=True)
 
 
 @dataclass(frozen=True)
@@ -383,14 +394,14 @@ def read(path: Path) -> RunRecord:
     """Read a record's file.
 
     Raises:
-        RunError: It is damaged, of another layout, or not the record of a sweep where one should
-            be.
+        RunError: It is damaged, has no checksum or one that does not fit, is of another layout, or
+            not the record of a sweep where one should be.
     """
     of_sweep = path.parent.parent.name == SWEEPS
     remedy = f"delete it and run {'the sweep' if of_sweep else 'its chapter'} again"
-    content = files.read_json(path, RunError, remedy)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        layout = content.get("schema") if isinstance(content, dict) else None
+    content = files.read_json(path, RunError, remedy, sealed=True)
+    if content.get("schema") != SCHEMA:
+        layout = content.get("schema")
         raise RunError(f"{path} has layout {layout!r}, this version reads {SCHEMA}; {remedy}")
     expected = set(RunRecord.__dataclass_fields__)
     if set(content) != expected:

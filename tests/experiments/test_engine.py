@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import cloudpickle  # type: ignore[import-untyped]
 import pytest
 import torch
 
-from lowser_lib import __version__
+from lowser_lib import __version__, files
 from lowser_lib.errors import ProfileError, RunError
 from lowser_lib.experiments import engine, records
 from lowser_lib.experiments.engine import Run, Sweep
@@ -140,13 +139,13 @@ def test_what_the_record_alone_has_tells_it_apart(
 ) -> None:
     run(counting(tmp_path))
     path = tmp_path / "fast" / "sweeps" / "counting" / "fast-1.json"
-    content = json.loads(path.read_text())
+    content = files.read_json(path, RunError, "", sealed=True)
     assert content["versions"]["lowser"] == __version__
     content[where][key] = value
-    path.write_text(json.dumps(content))
+    files.write_json(path, content, sealed=True)
     with pytest.raises(RunError, match=rf"fast-1\.json comes from {message}"):
         run(counting(tmp_path))
-    assert json.loads(path.read_text()) == content
+    assert files.read_json(path, RunError, "", sealed=True) == content
 
 
 def test_a_switch_that_is_on_is_no_setting_that_is_off(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +41,7 @@ def write(
             commit={}, seconds=1.0, finished="now",
         )  # fmt: skip
         path = results / "fast" / "sweeps" / name / f"ur-{seed}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(record)))
+        record.write(path)
     return genders
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, recall_score
 
+from lowser_lib import files
 from lowser_lib.course import cli
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval
@@ -63,8 +63,7 @@ def sweep_run(sweep: str, language: str, seed: int, right: Callable[[int], float
 
 def write(results: Path, one: RunRecord, *place: str) -> Path:
     path = results.joinpath(one.profile, *place).with_suffix(".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(one)))
+    one.write(path)
     return path
 
 
@@ -273,9 +272,9 @@ def test_without_records_nothing_is_claimed(tmp_path: Path) -> None:
 
 def test_genders_that_no_record_tells_are_missing(results: Path) -> None:
     for path in results.rglob("*.json"):
-        content = json.loads(path.read_text())
+        content = files.read_json(path, RunError, "", sealed=True)
         genders = content["metrics"].pop("genders")
-        path.write_text(json.dumps(content))
+        files.write_json(path, content, sealed=True)
     judged = ledger.entries(results, ["fast"])
     assert of(judged, "gender-male").remark == "no record tells of a male speaker"
     # Any record may tell, as that of a chapter does.
@@ -353,16 +352,17 @@ def test_records_that_do_not_belong_together_are_refused(
     results: Path, place: str, changes: dict[str, Any], message: str
 ) -> None:
     path = (results / "fast/sweeps" / place).with_suffix(".json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    content = files.read_json(path, RunError, "", sealed=True)
+    files.write_json(path, {**content, **changes}, sealed=True)
     with pytest.raises(RunError, match=f"do not belong together: they differ in .*{message}"):
         ledger.entries(results, ["fast"])
 
 
 def test_sweeps_on_other_splits_are_not_compared(results: Path) -> None:
     for path in (results / "fast/sweeps/byol").glob("*.json"):
-        content = json.loads(path.read_text())
+        content = files.read_json(path, RunError, "", sealed=True)
         content["config"]["folds"] = 3
-        path.write_text(json.dumps(content))
+        files.write_json(path, content, sealed=True)
     with pytest.raises(RunError, match=r"baseline-ur-0 and byol-ur-0 .* differ in folds"):
         ledger.entries(results, ["fast"])
 

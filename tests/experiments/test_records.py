@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowser_lib import files
 from lowser_lib.errors import RunError
 from lowser_lib.experiments import records
 
@@ -123,17 +124,54 @@ def test_missing_record_says_how_to_make_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('{"schema": 1, "chap', "damaged"),
-        ("[]", "layout None"),
-        ('{"schema": 99}', "layout 99"),
-        ('{"schema": 1, "chapter": "03"}', "fields"),
+        ({"schema": 99}, "layout 99"),
+        ({"metrics": {}}, "layout None"),
+        ({"schema": 1, "chapter": "03"}, "fields"),
     ],
 )
-def test_damaged_records_are_refused(tmp_path: Path, content: str, words: str) -> None:
+def test_records_of_another_layout_are_refused(
+    tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
     path = make_record().save(tmp_path)
-    path.write_text(content, encoding="utf-8")
+    files.write_json(path, content, sealed=True)
     with pytest.raises(RunError, match=words):
         records.load_record(tmp_path, "fast", "03-transfer")
+
+
+@pytest.mark.parametrize("content", ["[]", "1", '{"schema": 1, "chapter": "03"}'])
+def test_records_without_a_checksum_are_refused(tmp_path: Path, content: str) -> None:
+    path = make_record().save(tmp_path)
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=r"03-transfer\.json .*no checksum .*run its chapter again"):
+        records.load_record(tmp_path, "fast", "03-transfer")
+
+
+def test_every_cut_of_a_record_is_noticed(tmp_path: Path) -> None:
+    path = make_record(metrics={"uar": 0.625, "words": "größer", "none": None}).save(tmp_path)
+    whole = path.read_bytes()
+    for size in range(len(whole) - 1):  # without the last line end nothing is lost
+        path.write_bytes(whole[:size])
+        with pytest.raises(RunError, match=r"03-transfer\.json is damaged: .*its chapter again"):
+            records.read(path)
+
+
+def test_no_flipped_bit_gives_another_record(tmp_path: Path) -> None:
+    record = make_record(metrics={"uar": 0.625, "f1": [1e-05, 0.0], "words": "größer"})
+    path = record.save(tmp_path)
+    whole = path.read_bytes()
+    draw = np.random.default_rng(0)
+    places = draw.choice(8 * len(whole), size=800, replace=False)
+    refused = 0
+    for place, bit in (divmod(int(place), 8) for place in places):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        try:
+            read = records.read(path)
+        except RunError as error:
+            assert "run its chapter again" in str(error)
+            refused += 1
+        else:  # one blank for another, or e for E: the same values
+            assert read == record
+    assert refused > 780
 
 
 def test_failed_write_leaves_the_old_record(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend.reduction import dumps
 
+from lowser_lib import files
 from lowser_lib.course import cli
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.encoders.saving import load_encoder, save_encoder
@@ -266,7 +266,7 @@ def test_what_was_finished_before_a_failure_stays(
 @pytest.mark.parametrize("damage", ["cut", "emptied", "other", "short", "no scores"])
 def test_a_damaged_record_is_refused(done: Path, tmp_path: Path, damage: str) -> None:
     good = done / "tiny" / "sweeps" / "baseline" / "ur-0.json"
-    content = json.loads(good.read_text(encoding="utf-8"))
+    content = files.read_json(good, RunError, "", sealed=True)
     if damage == "short":
         speaker = next(iter(content["metrics"]["clips"].values()))
         speaker["none"] = speaker["none"][:-1]
@@ -274,9 +274,10 @@ def test_a_damaged_record_is_refused(done: Path, tmp_path: Path, damage: str) ->
         del content["metrics"]["transfer"]
     text = {"cut": good.read_text(encoding="utf-8")[:-40], "emptied": "", "other": "[]"}
     path = tmp_path / "tiny" / "sweeps" / "baseline" / "ur-0.json"
-    path.parent.mkdir(parents=True)
-    written = text.get(damage, json.dumps(content))
-    path.write_text(written, encoding="utf-8")
+    files.write_json(path, content, sealed=True)
+    if damage in text:
+        path.write_text(text[damage], encoding="utf-8")
+    written = path.read_text(encoding="utf-8")
     with pytest.raises(RunError, match=r"ur-0\.json .*run the sweep again"):
         run(settings(tmp_path))
     assert path.read_text(encoding="utf-8") == written
