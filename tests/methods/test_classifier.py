@@ -200,7 +200,7 @@ def test_bad_clips_are_named(
 
 def test_bad_clips_are_passed_over_where_their_messages_are_taken(model: Classifier) -> None:
     failures: list[str] = []
-    clips = [np.zeros(0), noise(14), "no.wav", noise(1)]
+    clips: list[Any] = [np.zeros(0), noise(14), "no.wav", noise(1)]
     table = model.predict(clips, ["a", "b", "c", "d"], failures=failures)
     assert table.index.tolist() == ["1", "3"]
     assert ["waveform 0" in failures[0], "no.wav" in failures[1], len(failures)] == [True, True, 2]
