@@ -165,7 +165,7 @@ def interrupt_at_epoch(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def stopping(self: Any) -> Any:
         for number, batch in enumerate(whole(self)):
-            if self.sampler.epoch == epoch and number == 1:
+            if self.batch_sampler.epoch == epoch and number == 1:
                 raise InterruptedRunError
             yield batch
 
