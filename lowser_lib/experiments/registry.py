@@ -8,8 +8,9 @@ settings, one that trains it on a :class:`~lowser_lib.experiments.speech.Speech`
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -46,11 +47,13 @@ class Trained(NamedTuple):
         model: The classifier.
         history: Of the part that was validated.
         facts: What else was measured, for the record.
+        encoders: Others that are asked what they hear: before the training, or between two stages.
     """
 
     model: EmotionClassifier
     history: History
     facts: dict[str, Any]
+    encoders: Mapping[str, WhisperEncoder] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def baseline_settings(profile: Profile) -> dict[str, Any]:
 
 
 def _baseline(speech: Speech, run: Run) -> Trained:
-    train, validation, _ = speech.split(run.seed, run.language)
+    train, validation, _ = speech.learned(run.seed, run.language)
     augmented = run.settings["baseline"].augmentation() is not None
     model, history = train_baseline(
         speech.encoder,
@@ -160,7 +163,7 @@ def _baseline(speech: Speech, run: Run) -> Trained:
         groups=genders(train),
         **shared(speech, run, "baseline"),
     )
-    return Trained(model, history, {})
+    return Trained(model, history, {}, {"pre-trained": speech.encoder})
 
 
 register(
@@ -169,6 +172,14 @@ register(
 
 
 # --- speaker-contrastive learning: two stages, the second the baseline's -------------------------
+
+
+def decay(profile: Profile) -> str:
+    """What decays in self-supervised training: weights alone, as in SimCLR and BYOL.
+
+    The records of synthetic speech are from before there was a choice, and stay of ``"all"``.
+    """
+    return "all" if profile.encoder == "nano" else "weights"
 
 
 def first_stage_rates(profile: Profile) -> dict[str, Any]:
@@ -192,7 +203,7 @@ def two_stages(
         **facts: What else the first stage is told of the unlabelled clips, by name.
     """
     heard, _ = speech.voices(run.language, run.seed)
-    train, validation, _ = speech.split(run.seed, run.language)
+    train, validation, _ = speech.learned(run.seed, run.language)
     return train_method(
         speech.encoder,
         speech.clips(train),
@@ -208,7 +219,7 @@ def two_stages(
 
 
 def _contrastive_settings(profile: Profile) -> dict[str, Any]:
-    first = SpeakerContrastiveConfig(**first_stage_rates(profile))
+    first = SpeakerContrastiveConfig(**first_stage_rates(profile), decay=decay(profile))
     return {"contrastive": first, **baseline_settings(profile)}
 
 
@@ -237,7 +248,7 @@ def _contrastive(speech: Speech, run: Run) -> Trained:
             if len(table)
         },
     }
-    return Trained(stages.model, stages.history, facts)
+    return Trained(stages.model, stages.history, facts, {"adapted": adapted.encoder})
 
 
 def identifiability(
@@ -263,12 +274,14 @@ register(Method("speaker_contrastive", "04", _contrastive, _contrastive_settings
 
 
 def _byol_settings(profile: Profile) -> dict[str, Any]:
-    return {"byol": ByolConfig(learning_rate=profile.learning_rate), **baseline_settings(profile)}
+    settings = baseline_settings(profile)
+    settings["training"] = replace(settings["training"], decay=decay(profile))
+    return {"byol": ByolConfig(learning_rate=profile.learning_rate), **settings}
 
 
 def _byol(speech: Speech, run: Run) -> Trained:
     heard, _ = speech.voices(run.language, run.seed)
-    train, validation, _ = speech.split(run.seed, run.language)
+    train, validation, _ = speech.learned(run.seed, run.language)
     model, history = train_byol(
         speech.encoder,
         speech.waveforms(train, labels="emotion"),
@@ -300,7 +313,7 @@ def _vicreg_settings(profile: Profile) -> dict[str, Any]:
 def _vicreg(speech: Speech, run: Run) -> Trained:
     stages = two_stages(train_vicreg, speech, run, "vicreg")
     facts = {"stage1": {"loss": stages.adapted.history["loss"]}}
-    return Trained(stages.model, stages.history, facts)
+    return Trained(stages.model, stages.history, facts, {"adapted": stages.adapted.encoder})
 
 
 register(Method("vicreg", "04", _vicreg, _vicreg_settings))

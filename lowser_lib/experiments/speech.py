@@ -100,13 +100,18 @@ class Speech:
             raise ProfileError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}")
         self.profile, self.protocol = profile, protocol
         self.loaded = data.load(profile, unlabelled=unlabelled)
-        # Records from before there were protocols name none: it is a setting that is off.
+        # Records from before there were such settings name none of those that are off.
         self.settings: dict[str, Any] = {} if protocol == "english" else {"protocol": protocol}
+        switches = ("layers", "max_trained_clips")
+        asked = {name: getattr(profile, name) for name in switches}
+        self.settings |= {name: value for name, value in asked.items() if value is not None}
 
     @cached_property
     def encoder(self) -> WhisperEncoder:
         """The encoder that every training starts from."""
-        return WhisperEncoder.load(self.profile.encoder, download_root=paths.checkpoints())
+        return WhisperEncoder.load(
+            self.profile.encoder, layers=self.profile.layers, download_root=paths.checkpoints()
+        )
 
     def sources(self, language: str) -> tuple[str, ...]:
         """Names of the corpora whose labels are learned from.
@@ -137,6 +142,15 @@ class Speech:
             language: The target's; it matters where the protocol leaves a language out.
         """
         return split(self.loaded.source(self.sources(language)), seed)
+
+    def learned(self, seed: int, language: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """As :meth:`split`, with no more clips of a corpus than a training may learn from."""
+        train, validation, held_out = self.split(seed, language)
+        if self.profile.max_trained_clips is not None:
+            parts = [part for _, part in train.groupby("corpus")]
+            limits = [data.limit(part, self.profile.max_trained_clips) for part in parts]
+            train = manifest.combine(*limits)
+        return train, validation, held_out
 
     def target(self, language: str) -> pd.DataFrame:
         """Labelled clips of a target language, to be tested on."""

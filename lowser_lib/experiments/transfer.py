@@ -9,6 +9,7 @@ all of them. A training that was stopped goes on from its last epoch.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lowser_lib.encoders.protocol import Encoder
 from lowser_lib.encoders.saving import fingerprint
 from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import data, paths, records, registry, speech
@@ -27,10 +29,11 @@ from lowser_lib.experiments.engine import Run, Sweep, change, names_of
 from lowser_lib.experiments.preparation import folder_name
 from lowser_lib.experiments.profiles import Profile
 from lowser_lib.experiments.records import MATCHING, SWEEPS, RunRecord
+from lowser_lib.experiments.refit import refit
 from lowser_lib.experiments.registry import Method, Trained
 from lowser_lib.experiments.speech import Skew, Speech, score
 from lowser_lib.manifest import emotion_codes
-from lowser_lib.training import classify, embed, make_fabric, match_embeddings
+from lowser_lib.training import classify, embed, make_fabric, match_embeddings, precision_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +196,7 @@ def run_of(
     config = {
         "encoder": profile.encoder,
         "encoder_sha256": fingerprint(heard.encoder),
-        "precision": profile.precision,
+        "precision": precision_of(make_fabric(precision=profile.precision)),
         "max_source_clips": profile.max_source_clips,
         "max_unlabelled_clips": profile.max_unlabelled_clips if method.unlabelled else None,
         "folds": speech.FOLDS,
@@ -227,24 +230,25 @@ def measure(heard: Speech, trained: Trained, run: Run) -> dict[str, Any]:
     Returns:
         A record's measurements: ``transfer`` (by matching: accuracy, macro_f1, uar), ``held_out``
         (the same three), ``validation`` and ``epoch``, ``clips`` (truth and answers by speaker, a
-        digit a clip), ``genders`` (by speaker), and the method's own facts.
+        digit a clip), ``genders`` (by speaker), the method's own facts, and ``refit`` (by encoder,
+        see :func:`.refit.refit`) where the profile asks for it.
     """
     fabric = make_fabric(precision=heard.profile.precision)
     model, history = trained.model, trained.history
-    train, _, held_out = heard.split(run.seed, run.language)
+    train, _, held_out = heard.learned(run.seed, run.language)
 
-    def embedded(table: pd.DataFrame) -> torch.Tensor:
-        return embed(model.encoder, heard.clips(table), fabric=fabric)
+    def embedded(table: pd.DataFrame, encoder: Encoder = model.encoder) -> torch.Tensor:
+        return embed(encoder, heard.clips(table), fabric=fabric)
 
     def answers(embeddings: torch.Tensor) -> np.ndarray:
         return np.asarray(classify(model, embeddings, fabric).argmax(axis=1))
 
     target = heard.target(run.language)
-    plain = embedded(target)
+    known, plain = embedded(train), embedded(target)
     columns = {
         "truth": emotion_codes(target),
         "none": answers(plain),
-        "embeddings": answers(match_embeddings(plain, embedded(train))),
+        "embeddings": answers(match_embeddings(plain, known)),
     }
     by_speaker = {
         str(speaker): {name: "".join(map(str, column[rows])) for name, column in columns.items()}
@@ -259,4 +263,14 @@ def measure(heard: Speech, trained: Trained, run: Run) -> dict[str, Any]:
         "clips": by_speaker,
         "genders": dict(zip(target["speaker"], target["gender"], strict=True)),
     }
+    if heard.profile.refit:
+        pairs = {"fine-tuned": (known, plain)} | {
+            name: (embedded(train, placed), embedded(target, placed))
+            for name, encoder in trained.encoders.items()
+            for placed in [fabric.to_device(copy.deepcopy(encoder))]
+        }
+        metrics["refit"] = {
+            name: refit((learned, train), (tested, target), run.seed)
+            for name, (learned, tested) in pairs.items()
+        }
     return dict(records.plain(metrics))

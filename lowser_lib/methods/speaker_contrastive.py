@@ -60,6 +60,8 @@ class SpeakerContrastiveConfig:
         mixup: whether mixup is one of them.
         balance_genders: whether each batch holds as many women as men; speakers of unknown gender
             are then left out.
+        decay: what decays, see :class:`~lowser_lib.training.TrainingConfig`; SimCLR spares biases
+            and the gains of normalisations.
     """
 
     # Gong et al. 2025.
@@ -94,6 +96,8 @@ class SpeakerContrastiveConfig:
     mixup: bool = True
     # Off, as the paper's; our choice to try, where one gender says little. No record speaks of it.
     balance_genders: bool = field(default=False, metadata={"switch": True})
+    # Sweeps on people let weights alone decay; those on synthetic speech are from before.
+    decay: str = field(default="all", metadata={"switch": True})
 
     def __post_init__(self) -> None:
         """Refuse values out of range by a ValueError that names them."""
@@ -103,6 +107,7 @@ class SpeakerContrastiveConfig:
         for name in ("temperature", "learning_rate", "encoder_learning_rate"):
             require("(0, inf)", **{name: getattr(self, name)})
         require(f"[{MINIMUM_SECONDS}, inf) or None", seconds=self.seconds)
+        require(("all", "weights"), decay=self.decay)
         require(get_args(OtherPositives), other_positives=self.other_positives)
         self.augmentation()  # raises where it is unknown, or a number is out of range
 
@@ -348,6 +353,7 @@ def adapt_to_speakers(
         clips_a_batch=shape.speakers * shape.clips,
         generator=generator,
         how="contrasting speakers",
+        decay=settings.decay,
         monitor=look,
         execution=execution,
     )

@@ -109,6 +109,7 @@ def adapt(
     clips_a_batch: int,
     generator: torch.Generator,
     how: str,
+    decay: str,
     monitor: Callable[[], Mapping[str, float]] | None,
     execution: Execution,
 ) -> Adapted:
@@ -125,6 +126,7 @@ def adapt(
         clips_a_batch: clips of a step.
         generator: draws the run's seed.
         how: the encoder was adapted, for its description.
+        decay: what decays, see :class:`~lowser_lib.training.TrainingConfig`.
         monitor: see :func:`lowser_lib.training.fit`.
         execution: where it runs and what is kept.
 
@@ -132,7 +134,7 @@ def adapt(
         TrainingError: training diverges.
         CheckpointError: see :func:`lowser_lib.training.fit`.
     """
-    training = TrainingConfig.for_steps(steps, len(loader), clips_a_batch)
+    training = TrainingConfig.for_steps(steps, len(loader), clips_a_batch, decay)
     with one_thread(execution.fabric):
         history = fit(
             recipe, loader, training, generator=generator, monitor=monitor, execution=execution

@@ -190,6 +190,7 @@ def adapt_by_vicreg(
         clips_a_batch=settings.batch_size,
         generator=generator,
         how="VICReg",
+        decay="weights",
         monitor=look,
         execution=execution,
     )

@@ -69,15 +69,19 @@ class TrainingConfig:
         require(("all", "weights"), decay=self.decay)
 
     @classmethod
-    def for_steps(cls, steps: int, epoch: int, batch_size: int) -> TrainingConfig:
+    def for_steps(
+        cls, steps: int, epoch: int, batch_size: int, decay: str = "all"
+    ) -> TrainingConfig:
         """As many whole epochs as have at least so many steps, without early stopping.
 
         Args:
             steps: optimizer steps wanted.
             epoch: steps an epoch has.
             batch_size: clips a step.
+            decay: see :class:`TrainingConfig`.
         """
-        return cls(epochs=-(-steps // epoch), batch_size=batch_size, patience=None)
+        epochs = -(-steps // epoch)
+        return cls(epochs=epochs, batch_size=batch_size, patience=None, decay=decay)
 
 
 def warmup_cosine(step: int, total: int, warmup: float) -> float:

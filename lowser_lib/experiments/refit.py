@@ -1,0 +1,56 @@
+"""What a trained encoder hears: a regularised head in the place of the one it was trained with.
+
+A method changes an encoder; the head that it leaves is one of many that could be put on it. Here
+each encoder, as it came, after a first stage or after fine-tuning, gets the head of the frozen
+recipe (:mod:`lowser_lib.methods.frozen`), after every step of standardisation, with and without
+self-training. The settings are that recipe's defaults, so nothing is chosen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lowser_lib import manifest
+from lowser_lib.experiments.frozen import by_speaker, crossed, halved
+from lowser_lib.experiments.rehearsal import Chosen, Grid
+from lowser_lib.experiments.speech import score
+from lowser_lib.methods.frozen import Embedded, FrozenConfig
+from lowser_lib.methods.self_training import SelfTrainingConfig
+
+HEAD, LATER = FrozenConfig(), SelfTrainingConfig()
+
+SETTINGS = Chosen(0, HEAD.C, (HEAD.C,), HEAD.prior, HEAD.limit, LATER.share, LATER.C, svm=None)
+"""Of the head and of self-training, in the form that :func:`.frozen.crossed` takes."""
+
+
+def refit(
+    learned: tuple[Tensor, pd.DataFrame], tested: tuple[Tensor, pd.DataFrame], seed: int
+) -> dict[str, Any]:
+    """Answer for a target with a new head on embeddings.
+
+    Args:
+        learned: embeddings ``(N, D)`` of labelled clips, and their manifest.
+        tested: of the target, whose labels only score what is answered.
+        seed: halves the target's speakers.
+
+    Returns:
+        ``scores`` by step and form, ``rule``, and ``clips``: truth and answers by speaker.
+    """
+    sources, target = (_embedded(*part) for part in (learned, tested))
+    answers = crossed(sources, target, SETTINGS, Grid(), halved(target, seed))
+    columns: dict[str, NDArray[Any]] = {" ".join(key): its for key, its in answers.of.items()}
+    truth = manifest.emotion_codes(tested[1])
+    return {
+        "scores": {name: score(truth, column) for name, column in columns.items()},
+        "rule": answers.rule,
+        "clips": by_speaker(tested[1]["speaker"], truth, columns),
+    }
+
+
+def _embedded(embeddings: Tensor, table: pd.DataFrame) -> Embedded:
+    return Embedded.of_manifest(embeddings.float().numpy().astype(np.float64), table)
