@@ -166,8 +166,8 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--set", action="extend", nargs="+", type=_change, default=[], metavar="SETTING=VALUE",
         dest="changes", help="such as contrastive.temperature=0.1; may be given again")  # fmt: skip
     group = sweep.add_argument_group("methods: what is learned from and tested on")
-    group.add_argument("--protocol", metavar="NAME", help="english (default), or others: all "
-                       "labelled corpora but those of the target's language")  # fmt: skip
+    group.add_argument("--protocol", metavar="NAME", help="english, or others: all labelled "
+                       "corpora but the target's language; default: the profile's")  # fmt: skip
     group.add_argument("--source", nargs="+", metavar="NAME", dest="sources",
                        help="corpora to learn from, such as table:mine")  # fmt: skip
     group.add_argument("--target", nargs="+", metavar="NAME", dest="targets",
@@ -403,7 +403,7 @@ def _transfer(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
     return TransferSweep(
         method=options.method,
         languages=options.languages,
-        protocol=options.protocol or "english",
+        protocol=options.protocol,
         sources=options.sources,
         targets=options.targets,
         skew=None if options.male is None else Skew(options.male, options.labels or "ur"),

@@ -192,7 +192,7 @@ class SpectrogramEncoder(ViewEncoder):
 
 #: The kind of each view that has a name here.
 KINDS: Mapping[str, str] = MappingProxyType(
-    {"mel": "spectrogram", "wav2vec2": "layers", "egemaps": "vector"}
+    {"mel": "spectrogram", "wav2vec2": "layers", "whisper": "layers", "egemaps": "vector"}
 )
 
 

@@ -99,7 +99,7 @@ class BudgetSweep(Sweep):
         """A run a corpus, seed and fold."""
         profile = self.profile
         corpora = tuple(dict.fromkeys(self.corpora or profile.labelled))
-        views = tuple(self.views or known_views())
+        views = tuple(self.views or known_views(profile.encoder))
         settings = change(
             {
                 "speech": SpeechConfig(),

@@ -19,6 +19,10 @@ from lowser_lib.views.base import View
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.standardisation import PRIOR_CLIPS, standardise_speakers
 
+#: The encoder of the view ``whisper``: the smallest there is.
+WHISPER = "tiny.en"
+
+
 #: Whose means and deviations features are brought to 0 and 1 by.
 Normalise = Literal["corpus", "speaker"]
 
@@ -56,10 +60,17 @@ class SpeechConfig:
             raise ValueError(f"frames must be at least 1, not {self.frames!r}")
 
 
-def known_views() -> tuple[str, ...]:
-    """Names of the views that can be had on this machine without fetching anything."""
+def known_views(encoder: str = "nano") -> tuple[str, ...]:
+    """Names of the views that can be had on this machine without fetching anything.
+
+    Args:
+        encoder: the profile's. A real Whisper is the speech model itself; beside ``nano`` it is
+            wav2vec 2.0.
+    """
     from lowser_lib.views.wav2vec2_sources import nano_card
 
+    if encoder != "nano":
+        return ("mel", "egemaps", "whisper")
     shipped = nano_card()["sha256"] is not None
     return ("mel", "egemaps", "wav2vec2") if shipped else ("mel", "egemaps")
 
@@ -83,7 +94,13 @@ def make_view(name: str) -> View:
         from lowser_lib.views import Wav2Vec2View
 
         return Wav2Vec2View("nano", layer="mix", pooled=True)
-    raise ProfileError(f"unknown view {name!r}; choose from mel, egemaps, wav2vec2")
+    if name == "whisper":
+        from lowser_lib.encoders import WhisperEncoder
+        from lowser_lib.views.whisper import WhisperView
+
+        model = WhisperEncoder.load(WHISPER, download_root=paths.checkpoints())
+        return WhisperView(model.eval(), layer="mix", pooled=True)
+    raise ProfileError(f"unknown view {name!r}; choose from mel, egemaps, wav2vec2, whisper")
 
 
 def extract_views(

@@ -56,6 +56,8 @@ class Profile:
         layers: First transformer blocks of the encoder that are used; None keeps all.
         max_trained_clips: Most clips of one source corpus that a fine-tuning learns from, drawn
             evenly; None takes all.
+        protocol: What sweeps of transfer learn from unless they are told otherwise, see
+            :data:`lowser_lib.experiments.speech.PROTOCOLS`.
         refit: Whether sweeps also let a regularised head answer on what the encoder has become,
             after every step of standardisation, see :mod:`lowser_lib.experiments.refit`.
     """
@@ -81,6 +83,7 @@ class Profile:
     jobs: int
     layers: int | None = None
     max_trained_clips: int | None = None
+    protocol: str = "english"
     refit: bool = False
 
     def __post_init__(self) -> None:
@@ -184,6 +187,8 @@ OPEN = Profile(
     max_unlabelled_clips=None,
     # Our choice: nEMO would be most of what is learned from, and two cores need hours for it.
     max_trained_clips=120,
+    # Our choice: one English corpus of acted speech teaches little, all other languages far more.
+    protocol="others",
     refit=True,
     resamples=1000,
     jobs=2,

@@ -8,6 +8,7 @@ self-training. The settings are that recipe's defaults, so nothing is chosen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lowser_lib import manifest
+from lowser_lib.errors import RunError
+from lowser_lib.evaluation import paired_speaker_bootstrap, speaker_bootstrap
 from lowser_lib.experiments.frozen import by_speaker, crossed, halved
+from lowser_lib.experiments.frozen_tables import LABELS, stacked
+from lowser_lib.experiments.records import RunRecord
 from lowser_lib.experiments.rehearsal import Chosen, Grid
 from lowser_lib.experiments.speech import score
 from lowser_lib.methods.frozen import Embedded, FrozenConfig
@@ -54,3 +59,51 @@ def refit(
 
 def _embedded(embeddings: Tensor, table: pd.DataFrame) -> Embedded:
     return Embedded.of_manifest(embeddings.float().numpy().astype(np.float64), table)
+
+
+def refit_table(
+    runs: Sequence[RunRecord],
+    against: Sequence[RunRecord],
+    encoders: tuple[str, str] = ("fine-tuned", "fine-tuned"),
+    answers: Sequence[str] = ("corpus plain",),
+    n_resamples: int = 1000,
+) -> pd.DataFrame:
+    """Macro-F1 of a new head on what one sweep's encoders have become, and on another's.
+
+    Args:
+        runs: Records of a sweep of transfer.
+        against: Of another one, or the same; seeds that both have are compared.
+        encoders: Which encoder of each: ``pre-trained`` (the baseline's records), ``adapted`` (of
+            two stages), ``fine-tuned``.
+        answers: Step and form, such as ``rule transductive``.
+        n_resamples: Draws of the bootstrap.
+
+    Returns:
+        A row a language and kind of answers: ``language``, ``answers``, ``seeds``, and intervals
+        ``score``, ``against`` and ``gain``, over speakers and seeds, paired.
+    """
+    rows = []
+    for language in dict.fromkeys(run.config["language"] for run in runs):
+        both = [
+            {run.seed: run.metrics["refit"][encoder]["clips"] for run in part
+             if run.config["language"] == language}
+            for part, encoder in zip((runs, against), encoders, strict=True)
+        ]  # fmt: skip
+        seeds = sorted(both[0].keys() & both[1].keys())
+        if not seeds:
+            continue
+        first, second = (stacked([part[seed] for seed in seeds]) for part in both)
+        if any((first[key] != second[key]).any() for key in ("truth", "speaker")):
+            raise RunError(f"sweeps were tested on different clips of {language}; run them again")
+        place = first["truth"], first["speaker"]
+        for name in answers:
+            pair = [
+                speaker_bootstrap(place[0], part[name], place[1], LABELS, n_resamples=n_resamples)
+                for part in (first, second)
+            ]
+            gain = paired_speaker_bootstrap(
+                place[0], first[name], second[name], place[1], LABELS, n_resamples=n_resamples
+            )
+            row = {"language": language, "answers": name, "seeds": len(seeds)}
+            rows.append({**row, "score": pair[0], "against": pair[1], "gain": gain})
+    return pd.DataFrame(rows)

@@ -1,7 +1,7 @@
 """``lowser sweep METHOD``: a method over seeds and target languages, tested without their labels.
 
     lowser sweep baseline --profile fast --seeds 5 --languages ur de bn
-    lowser sweep byol --profile open --protocol others
+    lowser sweep byol --profile open --protocol english
 
 A run is a target and a seed. A method that hears nothing of the target is trained once a seed for
 all of them. A training that was stopped goes on from its last epoch.
@@ -43,7 +43,8 @@ class TransferSweep(Sweep):
     Attributes:
         method: Name of a method in :data:`lowser_lib.experiments.registry.METHODS`.
         languages: ISO 639-1 codes of targets; None takes all of the profile.
-        protocol: What is learned from, one of :data:`lowser_lib.experiments.speech.PROTOCOLS`.
+        protocol: What is learned from, one of :data:`lowser_lib.experiments.speech.PROTOCOLS`; None
+            takes the profile's, or ``english`` where sources or a skew say what is learned from.
         skew: How the speech is skewed; None takes it as it is.
         sources: Names of labelled corpora in the place of the profile's; None takes those.
         targets: Names of corpora to be tested on in the place of the profile's; None takes those.
@@ -51,7 +52,7 @@ class TransferSweep(Sweep):
 
     method: str
     languages: Sequence[str] | None = None
-    protocol: str = "english"
+    protocol: str | None = None
     skew: Skew | None = None
     sources: Sequence[str] | None = None
     targets: Sequence[str] | None = None
@@ -59,6 +60,10 @@ class TransferSweep(Sweep):
     def __post_init__(self) -> None:
         """Refuse what makes no sweep."""
         super().__post_init__()
+        if self.protocol is None:
+            named = self.sources or self.skew is not None
+            protocol = "english" if named else self.profile.protocol
+            object.__setattr__(self, "protocol", protocol)
         if self.targets and self.languages:
             raise ProfileError("languages and targets both name what is tested on; give one")
         if self.sources and self.protocol != "english":
@@ -78,7 +83,8 @@ class TransferSweep(Sweep):
 
     def named(self, method: str) -> str:
         """What the sweep of a method on this speech is called unless it is given a name."""
-        parts = [] if self.protocol == "english" else [self.protocol]
+        usual = self.skew is not None or self.sources or self.protocol == self.profile.protocol
+        parts = [] if usual else [str(self.protocol)]
         parts += [] if self.skew is None else [self.skew.suffix]
         parts += [f"from-{folder_name(name)}" for name in self.sources or ()]
         unknown = [name for name in self.targets or () if name not in self.profile.labelled]
@@ -121,7 +127,7 @@ class TransferSweep(Sweep):
     def speech(self) -> Speech:
         """What the method sees."""
         unlabelled = registry.get(self.method).unlabelled
-        return speech.speech_of(self.asked, unlabelled, self.protocol, self.skew)
+        return speech.speech_of(self.asked, unlabelled, str(self.protocol), self.skew)
 
     def trainings(self, missing: Sequence[Run]) -> list[tuple[Run, ...]]:
         """Seed by seed; the targets of a training that serves them all go together."""
