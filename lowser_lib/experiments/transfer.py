@@ -273,7 +273,7 @@ def measure(heard: Speech, trained: Trained, run: Run) -> dict[str, Any]:
         pairs = {"fine-tuned": (known, plain)} | {
             name: (embedded(train, placed), embedded(target, placed))
             for name, encoder in trained.encoders.items()
-            for placed in [fabric.to_device(copy.deepcopy(encoder))]
+            for placed in [copy.deepcopy(encoder).to(fabric.device)]
         }
         metrics["refit"] = {
             name: refit((learned, train), (tested, target), run.seed)
