@@ -29,7 +29,7 @@ from lowser_lib.experiments.engine import Run, Sweep, change, names_of
 from lowser_lib.experiments.features import make_view
 from lowser_lib.experiments.profiles import Profile
 from lowser_lib.experiments.records import RunRecord
-from lowser_lib.experiments.rehearsal import Chosen, Clips, Grid, choose, svm_answers
+from lowser_lib.experiments.rehearsal import Chosen, Clips, Grid, choose, halved, svm_answers
 from lowser_lib.experiments.speech import Speech, score
 from lowser_lib.methods.frozen import Embedded, Frozen, FrozenConfig, train_frozen
 from lowser_lib.methods.self_training import train_self_training
@@ -124,16 +124,6 @@ def crossed(
     return Answers(of, rule, monitor)
 
 
-def halved(clips: Embedded, seed: int) -> NDArray[np.bool_]:
-    """Half of the speakers, drawn; where fewer than four are known, half of the clips."""
-    generator = np.random.default_rng(seed)
-    names = sorted(set(clips.speakers))
-    if len(names) < 4:
-        return np.asarray(generator.permutation(len(clips)) < len(clips) // 2)
-    chosen = set(generator.permutation(names)[: len(names) // 2])
-    return np.array([speaker in chosen for speaker in clips.speakers])
-
-
 # --- the sweep ------------------------------------------------------------------------------------
 
 
@@ -202,6 +192,7 @@ class FrozenSweep(Sweep):
                 "max_target_clips": self.profile.max_target_clips,
                 "folds": speech.FOLDS,
                 "validation": speech.VALIDATION,
+                "learned": "all source speakers",
                 **settings,
             }
             hashes = {name: heard.loaded.hashes[name] for name in names}
@@ -228,19 +219,10 @@ class FrozenSweep(Sweep):
         return Clips(states, Embedded.of_manifest(states[:, 0], table), languages)
 
     def chosen(self, run: Run) -> tuple[Clips, Clips, Chosen, dict[str, Any]]:
-        """Source clips to learn from and held out, what they choose, and by what scores."""
+        """Source clips to choose by and held out, what is chosen, and by what scores."""
         parts = self.speech().split(run.seed, run.config["target"])
         train, validation, held_out = (self.clips(part) for part in parts)
-        sources = Clips(
-            np.concatenate([train.states, validation.states]),
-            Embedded.of(
-                np.concatenate([train.known.features, validation.known.features]),
-                np.concatenate([train.known.corpora, validation.known.corpora]),
-                np.concatenate([train.known.speakers, validation.known.speakers]),
-                np.concatenate([train.known.labels, validation.known.labels]),
-            ),
-            np.concatenate([train.languages, validation.languages]),
-        )
+        sources = Clips.joined([train, validation])
         mask = np.arange(len(sources.languages)) >= len(train.languages)
         svm = run.config["encoder"] == EGEMAPS
         return sources, held_out, *choose(sources, mask, run.settings["grid"], svm, run.seed)
@@ -251,8 +233,13 @@ class FrozenSweep(Sweep):
         sources, held_out, chosen, choice = self.chosen(run)
         table = self.speech().target(run.config["target"])
         clips = self.clips(table)
-        target = clips.layer(chosen.layer)
-        learned, grid = sources.layer(chosen.layer), run.settings["grid"]
+        target, grid = clips.layer(chosen.layer), run.settings["grid"]
+        known = train_frozen(
+            sources.layer(chosen.layer), None, chosen.settings("corpus", grid).frozen
+        )
+        # What is chosen is learned with by all: who was held out has no part in the target.
+        everybody = Clips.joined([sources, held_out])
+        learned = everybody.layer(chosen.layer)
         # Measures in Hz beside others in dB are nothing that a head could weigh as they are.
         steps = STEPS[1:] if run.config["encoder"] == EGEMAPS else STEPS
         answers = crossed(learned, target, chosen, grid, halved(target, run.seed), steps)
@@ -260,13 +247,12 @@ class FrozenSweep(Sweep):
         for step in STEPS[1:]:
             for layer, C in enumerate(chosen.by_layer):
                 config = FrozenConfig(C, step, chosen.prior)
-                head = train_frozen(sources.layer(layer), clips.layer(layer).unlabelled(), config)
+                head = train_frozen(everybody.layer(layer), clips.layer(layer).unlabelled(), config)
                 its = head.probabilities(clips.layer(layer)).argmax(axis=1)
                 columns[f"{step} layer {layer}"] = its
             if run.config["encoder"] == EGEMAPS:
                 C = chosen.svm or grid.svm[int(np.argmax(choice["svm"]))]
                 columns[f"{step} svm"] = svm_answers(learned, target, step, chosen.prior, C)
-        known = train_frozen(learned, None, chosen.settings("corpus", grid).frozen)
         truth = manifest.emotion_codes(table)
         metrics = {
             "scores": {name: score(truth, column) for name, column in columns.items()},

@@ -19,10 +19,10 @@ from torch import Tensor
 from lowser_lib import manifest
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import paired_speaker_bootstrap, speaker_bootstrap
-from lowser_lib.experiments.frozen import by_speaker, crossed, halved
+from lowser_lib.experiments.frozen import by_speaker, crossed
 from lowser_lib.experiments.frozen_tables import LABELS, stacked
 from lowser_lib.experiments.records import RunRecord
-from lowser_lib.experiments.rehearsal import Chosen, Grid
+from lowser_lib.experiments.rehearsal import Chosen, Grid, halved
 from lowser_lib.experiments.speech import score
 from lowser_lib.methods.frozen import Embedded, FrozenConfig
 from lowser_lib.methods.self_training import SelfTrainingConfig

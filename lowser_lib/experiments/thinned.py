@@ -22,7 +22,7 @@ from lowser_lib.experiments import records
 from lowser_lib.experiments.engine import Run
 from lowser_lib.experiments.frozen import FrozenSweep, by_speaker, crossed
 from lowser_lib.experiments.records import RunRecord
-from lowser_lib.experiments.rehearsal import moods_kept
+from lowser_lib.experiments.rehearsal import Clips, moods_kept
 from lowser_lib.experiments.speech import score
 
 LARGEST = (0.25, 0.4, 0.55, 0.7)
@@ -141,10 +141,11 @@ class ThinnedSweep(FrozenSweep):
     def measure(self, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
         """Choose on sources, learn from them, and test on each thinned target."""
         (run,) = runs
-        sources, _, chosen, _ = self.chosen(run)
+        sources, held_out, chosen, _ = self.chosen(run)
         table = self.speech().target(run.config["target"])
         target = self.clips(table).layer(chosen.layer)
-        learned, truth = sources.layer(chosen.layer), manifest.emotion_codes(table)
+        learned = Clips.joined([sources, held_out]).layer(chosen.layer)
+        truth = manifest.emotion_codes(table)
         names = table["speaker"].to_numpy(dtype=object)
         results = []
         for each in situations(truth, names, run.seed):

@@ -80,7 +80,8 @@ def test_the_layer_that_hears_emotion_is_chosen_and_the_rule_tells_speakers_apar
     assert chosen.layer == 1
     assert len(chosen.by_layer) == 3
     assert facts["played the target"] == ["a", "b", "c"]
-    for place in facts["moods"]:
+    assert {place["part"] for place in facts["moods"]} == {"whole", "half", "other half"}
+    for place in (place for place in facts["moods"] if place["part"] == "whole"):
         # Where each speaker has one mood, the speaker's mean is the mood's.
         gains = place["speaker"] > place["corpus"]
         assert gains == (place["moods"] == "all")
