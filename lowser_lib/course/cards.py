@@ -56,7 +56,8 @@ def of_profiles(profiles: Iterable[Profile]) -> pd.DataFrame:
             {
                 "name": profile.name,
                 "what": profile.title,
-                "learned from": ", ".join(profile.sources),
+                "learned from": ", ".join(profile.sources)
+                + (" and all other languages" if profile.protocol == "others" else ""),
                 "tested on": ", ".join(profile.targets.values()),
                 "encoder": profile.encoder,
                 "seeds": len(profile.seeds),

@@ -160,7 +160,7 @@ FAST = Profile(
 
 OPEN = Profile(
     name="open",
-    title="corpora that anyone can download: RAVDESS to URDU, EmoDB and Bangla speech",
+    title="people anyone can download: RAVDESS, URDU, EmoDB, Bangla speech, nEMO; Whisper tiny.en",
     sources=("ravdess",),
     targets={"ur": "urdu", "de": "emodb", "bn": "bangla_emotion", "pl": "nemo"},
     # EmoDB's bored, fearful and disgusted clips, and nEMO's fearful and surprised ones, lie outside

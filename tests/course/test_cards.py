@@ -30,5 +30,7 @@ def test_profiles_are_told_apart_by_what_they_work_with() -> None:
     assert list(table.index) == list(PROFILES)
     for name, profile in PROFILES.items():
         assert table.loc[name, "encoder"] == profile.encoder
+        others = "all other languages" in str(table.loc[name, "learned from"])
+        assert others == (profile.protocol == "others")
         assert table.loc[name, "seeds"] == len(profile.seeds)
         assert str(table.loc[name, "tested on"]).split(", ") == list(profile.targets.values())
