@@ -103,13 +103,13 @@ class Clips(NamedTuple):
         """The clips of several parts, in their order."""
         known = [part.known for part in parts]
         labels = np.concatenate([np.asarray(each.labels) for each in known])
-        columns = (
+        features, corpora, speakers = (
             np.concatenate([getattr(each, name) for each in known])
             for name in ("features", "corpora", "speakers")
         )
         languages = np.concatenate([part.languages for part in parts])
         states = np.concatenate([part.states for part in parts])
-        return cls(states, Embedded.of(*columns, labels), languages)
+        return cls(states, Embedded.of(features, corpora, speakers, labels), languages)
 
 
 class Rehearsal(NamedTuple):
