@@ -20,17 +20,6 @@ from lowser_lib.corpora.decoding import decode, may_pass, reason_of, unreadable
 from lowser_lib.corpora.folders import no_file, no_regular_file
 from lowser_lib.errors import AudioError
 
-__all__ = [
-    "SAMPLE_RATE",
-    "check_files",
-    "content_hash",
-    "decode",
-    "faulty_rows",
-    "load_audio",
-    "locate",
-    "usable_clips",
-]
-
 SAMPLE_RATE = 16000
 """Samples a second of every waveform in the course: what Whisper and wav2vec 2.0 expect."""
 

@@ -5,8 +5,7 @@ the voice. Whether the emotion survives that is the question of chapter 02.
 
 * :mod:`lowser_lib.augment.base` -- what a transform is; strength, draws, padded batches.
 * :mod:`lowser_lib.augment.waveform` -- Gaussian noise, speed perturbation.
-* :mod:`lowser_lib.augment.stretching` -- spectral stretch, time warp.
-* :mod:`lowser_lib.augment.masking` -- time masking, frequency masking, SpecAugment.
+* :mod:`lowser_lib.augment.spectrogram` -- spectral stretch, time warp, masking, SpecAugment.
 * :mod:`lowser_lib.augment.mixup` -- mixup of waveforms, and of their labels.
 * :mod:`lowser_lib.augment.presets` -- several in order; the presets `contrastive` and `byol`.
 """
@@ -14,27 +13,13 @@ the voice. Whether the emotion survives that is the question of chapter 02.
 from __future__ import annotations
 
 from lowser_lib.augment.base import Augmented, Transform
-from lowser_lib.augment.masking import FrequencyMasking, SpecAugment, TimeMasking
 from lowser_lib.augment.mixup import Mixup, mix_labels
 from lowser_lib.augment.presets import KINDS, Compose, byol, contrastive, named
-from lowser_lib.augment.stretching import SpectralStretch, TimeWarp
+from lowser_lib.augment.spectrogram import (
+    FrequencyMasking,
+    SpecAugment,
+    SpectralStretch,
+    TimeMasking,
+    TimeWarp,
+)
 from lowser_lib.augment.waveform import GaussianNoise, SpeedPerturbation
-
-__all__ = [
-    "KINDS",
-    "Augmented",
-    "Compose",
-    "FrequencyMasking",
-    "GaussianNoise",
-    "Mixup",
-    "SpecAugment",
-    "SpectralStretch",
-    "SpeedPerturbation",
-    "TimeMasking",
-    "TimeWarp",
-    "Transform",
-    "byol",
-    "contrastive",
-    "mix_labels",
-    "named",
-]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lowser_lib import audio, corpora, files
-from lowser_lib.corpora import new_table
+from lowser_lib.corpora.table import propose, words_shown, write
 from lowser_lib.errors import CorpusError, LowserError, ProfileError
 from lowser_lib.experiments import data, paths, preparation
 
@@ -112,7 +112,7 @@ def new(
     Args:
         name: Name of the corpus to come, ``table:NAME`` or ``NAME``.
         folder: Where the sounds lie.
-        pattern: See :func:`lowser_lib.corpora.new_table.propose`; as the next three.
+        pattern: See :func:`lowser_lib.corpora.table.propose`; as the next three.
         fixed: Values for all clips.
         words: What codes among the labels stand for.
         own_classes: Whether each label is a class.
@@ -134,11 +134,9 @@ def new(
         raise CorpusError(f"{folder} is no folder; give the one that holds the sounds")
     target = root / name
     inside = folder.resolve() == target.resolve()
-    table = new_table.propose(
-        folder, pattern, fixed, words, own_classes, "" if inside else "audio/"
-    )
+    table = propose(folder, pattern, fixed, words, own_classes, "" if inside else "audio/")
     print("\n".join(table.summary()))
-    print(textwrap.fill(f"understood: {new_table.words_shown()}", 96, subsequent_indent="  "))
+    print(textwrap.fill(f"understood: {words_shown()}", 96, subsequent_indent="  "))
     if dry_run:
         shown = table.text().splitlines()
         print(f"would write {target / 'corpus.csv'}:", *shown[:6], sep="\n  ")
@@ -149,7 +147,7 @@ def new(
             target.mkdir(exist_ok=True)
             if not (link.is_symlink() and link.resolve() == folder.resolve()):
                 link.symlink_to(folder.resolve(), target_is_directory=True)
-    print(f"[OK]   {new_table.write(table, target)}; next: lowser corpora verify table:{name}")
+    print(f"[OK]   {write(table, target)}; next: lowser corpora verify table:{name}")
     return 0
 
 

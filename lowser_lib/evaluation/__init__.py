@@ -1,7 +1,6 @@
 """How well a model does, and how sure one may be of it.
 
-:class:`~lowser_lib.evaluation.answers.Answers` holds what trainings answered;
-:mod:`~lowser_lib.evaluation.metrics` turns it into figures;
+:mod:`~lowser_lib.evaluation.metrics` holds what trainings answered and turns it into figures;
 :mod:`~lowser_lib.evaluation.intervals` says how far those figures would move with other speakers
 and other training seeds; :mod:`~lowser_lib.evaluation.collapse` looks for embeddings that have all
 become one, :mod:`~lowser_lib.evaluation.probing` for what they know.
@@ -10,7 +9,6 @@ become one, :mod:`~lowser_lib.evaluation.probing` for what they know.
 
 from __future__ import annotations
 
-from lowser_lib.evaluation.answers import Answers
 from lowser_lib.evaluation.collapse import (
     Verdict,
     collapse_figures,
@@ -27,29 +25,12 @@ from lowser_lib.evaluation.intervals import (
     paired_speaker_bootstrap,
     speaker_bootstrap,
 )
-from lowser_lib.evaluation.metrics import METRICS, chance, classification_metrics, confusion
+from lowser_lib.evaluation.metrics import (
+    METRICS,
+    Answers,
+    chance,
+    classification_metrics,
+    confusion,
+)
 from lowser_lib.evaluation.significance import exchange_test, paired_permutation_test
 from lowser_lib.evaluation.similarity import pwcca
-
-__all__ = [
-    "METRICS",
-    "Answers",
-    "Interval",
-    "Verdict",
-    "chance",
-    "classification_metrics",
-    "collapse_figures",
-    "confusion",
-    "effective_rank",
-    "exchange_test",
-    "judge_collapse",
-    "judge_history",
-    "mean_interval",
-    "pair_alignment",
-    "paired_permutation_test",
-    "paired_speaker_bootstrap",
-    "pwcca",
-    "speaker_bootstrap",
-    "spread",
-    "uniformity",
-]

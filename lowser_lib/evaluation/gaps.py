@@ -37,7 +37,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lowser_lib.evaluation.answers import Answers, same_clips
 from lowser_lib.evaluation.groups import (
     CONDITIONAL,
     LEAST,
@@ -48,8 +47,7 @@ from lowser_lib.evaluation.groups import (
     Pair,
 )
 from lowser_lib.evaluation.intervals import Resampled, difference, speaker_weights
-
-__all__ = ["CONDITIONAL", "MIX", "STANDARDISED", "UNDERSTANDING", "gap_change", "gaps"]
+from lowser_lib.evaluation.metrics import Answers, same_clips
 
 COLUMNS = ["gap", "estimate", "low", "high", "p", "first", "second", "classes", "reason"]
 

@@ -43,8 +43,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.answers import Answers, same_clips
-from lowser_lib.evaluation.metrics import Statistic, metric_from_counts
+from lowser_lib.evaluation.metrics import Answers, Statistic, metric_from_counts, same_clips
 
 
 @dataclass(frozen=True)

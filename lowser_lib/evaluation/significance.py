@@ -23,8 +23,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.answers import Answers, same_clips
-from lowser_lib.evaluation.metrics import metric_from_counts
+from lowser_lib.evaluation.metrics import Answers, metric_from_counts, same_clips
 
 #: Largest p that counts as significant; the custom of the field.
 LEVEL = 0.05

@@ -14,9 +14,8 @@ from typing import Any
 import pandas as pd
 
 from lowser_lib.evaluation import Answers, Interval
-from lowser_lib.evaluation.checklist import BETWEEN
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change, gaps
-from lowser_lib.evaluation.groups import by_group
+from lowser_lib.evaluation.groups import BETWEEN, by_group
 from lowser_lib.evaluation.intervals import paired
 from lowser_lib.experiments.ledger_figures import answers_of
 from lowser_lib.experiments.records import load_records

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lowser_lib.sampling import UNLABELLED
-from lowser_lib.sampling.speaker_batches import UNKNOWN
+from lowser_lib.sampling.samplers import UNKNOWN
 
 #: How cells of a group and a class are given the same say: not, by weights, or by how often they
 #: are drawn.

@@ -31,7 +31,7 @@ from lowser_lib.losses.nt_xent import unit_length
 from lowser_lib.methods.two_stages import Adapted, Adapting, TwoStages, adapt, train_two_stages
 from lowser_lib.sampling import UNLABELLED, Batch, Clips, SpeakerBatchSampler
 from lowser_lib.sampling.augmented import MINIMUM_SECONDS, AugmentedLoader
-from lowser_lib.sampling.speaker_batches import UNKNOWN
+from lowser_lib.sampling.samplers import UNKNOWN
 from lowser_lib.training import Execution, Step
 from lowser_lib.training.monitoring import Monitor, groups_of, spectrograms, watch
 

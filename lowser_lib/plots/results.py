@@ -13,8 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from lowser_lib.plots.parts import draw_interval, heatmap, hollow_note, name_cells
-from lowser_lib.plots.style import HIGHLIGHT, colours_for, one_panel, panels, styled
+from lowser_lib.plots.style import (
+    HIGHLIGHT,
+    colours_for,
+    draw_interval,
+    heatmap,
+    hollow_note,
+    name_cells,
+    one_panel,
+    panels,
+    styled,
+)
 
 #: Letters of a panel's title that stand in one line beside three other panels.
 TITLE_WIDTH = 12

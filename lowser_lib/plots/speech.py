@@ -1,4 +1,4 @@
-"""Figures of single clips."""
+"""Figures of corpora and of single clips."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
@@ -13,7 +14,19 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
-from lowser_lib.plots.style import SPECTROGRAM, colours_for, panels, styled
+from lowser_lib.plots.style import (
+    ABSENT,
+    EMOTION_COLOURS,
+    HIGHLIGHT,
+    INK,
+    SPECTROGRAM,
+    colours_for,
+    heatmap,
+    name_cells,
+    one_panel,
+    panels,
+    styled,
+)
 
 _SAMPLE_RATE = 16000
 _FRAME_RATE = 100  # mel frames a second
@@ -166,3 +179,64 @@ def band_of(hertz: float, bands: int) -> float:
     # Band b covers corners b to b + 2 of bands + 2 corners; its centre is drawn at b + 1/2.
     position = mel(hertz) / mel(8000) * (bands + 1) - 0.5
     return min(max(position, 0.0), float(bands))
+
+
+_UNLABELLED = "none"
+
+
+@styled
+def skew_heatmap(table: pd.DataFrame, title: str = "", ax: Axes | None = None) -> Figure:
+    """Draw a table of counts; empty cells stand out.
+
+    Args:
+        table: Counts, as of :func:`lowser_lib.manifest.skew_table`. Shade is the share of a row.
+        title: What is counted.
+        ax: Axes to draw into; by default a new figure.
+    """
+    counts = table.to_numpy()
+    figure, ax = one_panel(ax, 2.2 + 0.95 * counts.shape[1], 0.9 + 0.32 * counts.shape[0])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    heatmap(ax, shares, [[f"{count:,}" for count in row] for row in counts])
+    for row, column in np.argwhere(counts == 0):
+        # A group that is not there at all lacks no emotion in particular.
+        missed = counts[row].any() and str(table.columns[column]) in EMOTION_COLOURS
+        text = ax.texts[row * counts.shape[1] + column]
+        text.set(color=HIGHLIGHT if missed else ABSENT, weight="bold" if missed else "normal")
+    name_cells(ax, table)
+    ax.set_title(title)
+    return figure
+
+
+@styled
+def durations(manifest: pd.DataFrame, ax: Axes | None = None) -> Figure:
+    """Draw how long the utterances of each corpus are.
+
+    Args:
+        manifest: A manifest.
+        ax: Axes to draw into; by default a new figure.
+    """
+    groups = {str(name): rows for name, rows in manifest.groupby("corpus")}
+    figure, ax = one_panel(ax, 7, 0.9 + 0.45 * len(groups))
+    longest = float(manifest["duration"].max()) if len(manifest) else 1.0
+    edges = np.linspace(0, longest, 61)
+    languages = {name: rows["language"].mode()[0] for name, rows in groups.items()}
+    colours = colours_for(languages.values())
+    for level, (name, rows) in enumerate(groups.items()):
+        heights, _ = np.histogram(rows["duration"], edges)
+        base = len(groups) - 1 - level
+        ax.stairs(
+            base + 0.85 * heights / heights.max(), edges, baseline=base, fill=True,
+            color=colours[languages[name]], alpha=0.85,
+        )  # fmt: skip
+        median = float(rows["duration"].median())
+        ax.plot([median, median], [base, base + 0.85], color=INK, linewidth=1.2)
+        ax.axhline(base, color=ABSENT, linewidth=0.8, zorder=0)
+        ax.annotate(
+            f"median {median:.1f} s", (1.01, base + 0.3),
+            xycoords=("axes fraction", "data"), fontsize=8,
+        )  # fmt: skip
+    ax.set_yticks(np.arange(len(groups))[::-1] + 0.3, list(groups))
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlim=(0, longest), ylim=(0, len(groups)), xlabel="duration (s)")
+    ax.spines["left"].set_visible(False)
+    return figure

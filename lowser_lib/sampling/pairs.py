@@ -17,7 +17,7 @@ from lowser_lib.augment import Compose
 from lowser_lib.sampling.augmented import AugmentedLoader, WaveformDataset
 from lowser_lib.sampling.clips import Batch, ClipDataset, Clips
 from lowser_lib.sampling.epochs import Sampler
-from lowser_lib.sampling.length_buckets import LengthBucketSampler
+from lowser_lib.sampling.samplers import LengthBucketSampler
 
 
 class Pairs(NamedTuple):

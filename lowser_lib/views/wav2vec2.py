@@ -40,9 +40,7 @@ from torchaudio.pipelines import Wav2Vec2Bundle
 from lowser_lib.errors import AudioError
 from lowser_lib.views import wav2vec2_sources
 from lowser_lib.views.base import check_layer
-from lowser_lib.views.wav2vec2_sources import SAMPLE_RATE, Source, known_names
-
-__all__ = ["Wav2Vec2", "Wav2Vec2View", "known_names", "wav2vec2_features"]
+from lowser_lib.views.wav2vec2_sources import SAMPLE_RATE, Source
 
 #: What can be done to a waveform before the first convolution.
 NORMALISATIONS = ("none", "layer_norm", "unit_variance")

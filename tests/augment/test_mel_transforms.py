@@ -11,8 +11,7 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from lowser_lib.augment import FrequencyMasking, SpecAugment, SpectralStretch, TimeMasking, TimeWarp
-from lowser_lib.augment.masking import clip_mean
-from lowser_lib.augment.stretching import source_bands, source_frames
+from lowser_lib.augment.spectrogram import clip_mean, source_bands, source_frames
 from lowser_lib.views import log_mel
 
 

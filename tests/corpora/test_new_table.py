@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lowser_lib import corpora, manifest
-from lowser_lib.corpora import new_table
+from lowser_lib.corpora.table import propose
 from lowser_lib.course import cli
 from lowser_lib.errors import CorpusError
 
@@ -29,9 +29,7 @@ def box(tmp_path: Path, sound: Sound) -> Path:
 
 
 def test_names_are_read_by_a_pattern(box: Path) -> None:
-    table = new_table.propose(
-        box, "{speaker}_*/x_{label}_{text_id}", {"language": "PL"}, {"W": "anger"}
-    )
+    table = propose(box, "{speaker}_*/x_{label}_{text_id}", {"language": "PL"}, {"W": "anger"})
     lines = list(csv.DictReader(table.text().splitlines()))
     assert lines[0] == {
         "path": "anna_a/x_F_1.wav",
@@ -54,7 +52,7 @@ def test_names_are_read_by_a_pattern(box: Path) -> None:
 )
 def test_words_for_genders_are_understood(box: Path, word: str, gender: str) -> None:
     fixed = {"language": "German", "gender": word}
-    table = new_table.propose(box, "{speaker}_*/*", fixed, {})
+    table = propose(box, "{speaker}_*/*", fixed, {})
     assert {line["gender"] for line in table.lines} == {gender}
     assert {line["language"] for line in table.lines} == {"de"}
 
@@ -75,7 +73,7 @@ def test_what_cannot_be_read_is_named(
     box: Path, pattern: str, fixed: dict[str, str], message: str
 ) -> None:
     with pytest.raises(CorpusError, match=message):
-        new_table.propose(box, pattern, fixed, {})
+        propose(box, pattern, fixed, {})
 
 
 def test_from_a_folder_elsewhere_to_a_manifest(
@@ -111,5 +109,5 @@ def test_from_a_folder_elsewhere_to_a_manifest(
 def test_two_people_with_one_number_are_pointed_out(tmp_path: Path, sound: Sound) -> None:
     for name in ("SM1_a", "SF1_b"):
         sound(tmp_path / f"{name}.wav")
-    table = new_table.propose(tmp_path, "S{gender}{speaker}_*", {"language": "ur"}, {})
+    table = propose(tmp_path, "S{gender}{speaker}_*", {"language": "ur"}, {})
     assert any("speakers with two genders" in line for line in table.summary())

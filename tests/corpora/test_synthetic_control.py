@@ -8,7 +8,7 @@ import numpy as np
 
 from lowser_lib import audio
 from lowser_lib.corpora import synthetic
-from lowser_lib.corpora.synthetic.control import STUDIO, through_one_channel
+from lowser_lib.corpora.synthetic import STUDIO, through_one_channel
 
 
 def test_one_channel_keeps_the_files_and_changes_the_band(tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lowser_lib import corpora
-from lowser_lib.course import cards
+from lowser_lib.course import material
 from lowser_lib.experiments.profiles import PROFILES
 
 
 def test_every_corpus_of_the_profiles_is_in_the_overview_once() -> None:
-    table = cards.overview(PROFILES.values())
+    table = material.cards(PROFILES.values())
     named = [name for names in table["corpus"] for name in names.split(", ")]
     assert sorted(named) == sorted({n for p in PROFILES.values() for n in p.corpora})
     for _, row in table.iterrows():
@@ -19,14 +19,14 @@ def test_every_corpus_of_the_profiles_is_in_the_overview_once() -> None:
 
 def test_a_whole_card_says_what_the_card_says() -> None:
     card = corpora.get("urdu").card
-    table = cards.whole("urdu").set_index("")
+    table = material.card("urdu").set_index("")
     assert list(table.columns) == ["urdu"]
     assert table.loc["notes", "urdu"] == card.notes
     assert table.loc["licence", "urdu"] == card.licence
 
 
 def test_profiles_are_told_apart_by_what_they_work_with() -> None:
-    table = cards.of_profiles(PROFILES.values()).set_index("name")
+    table = material.profile_table(PROFILES.values()).set_index("name")
     assert list(table.index) == list(PROFILES)
     for name, profile in PROFILES.items():
         assert table.loc[name, "encoder"] == profile.encoder

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from lowser_lib.course import cli, report, runner
+from lowser_lib.course import cli, runner
 from lowser_lib.experiments import paths, registry
 
 Capture = pytest.CaptureFixture[str]
@@ -79,9 +79,9 @@ def test_a_trial_is_a_profile_of_its_own(
 ) -> None:
     asked: list[runner.RunSettings] = []
 
-    def run(settings: runner.RunSettings) -> report.Report:
+    def run(settings: runner.RunSettings) -> runner.Report:
         asked.append(settings)
-        return report.Report(settings.profile, 0)
+        return runner.Report(settings.profile, 0)
 
     monkeypatch.setattr(runner, "run", run)
     monkeypatch.chdir(tmp_path)

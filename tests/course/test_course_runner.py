@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from lowser_lib.course import report, runner
+from lowser_lib.course import runner
 from lowser_lib.errors import ProfileError, RunError
 from lowser_lib.experiments import paths, records
 from lowser_lib.experiments.chapters import find_chapters, source_hash, title
@@ -91,7 +91,7 @@ def test_run_reports_records_fails_and_resumes(
     assert [file.name for file in settings.results.rglob("*.json")] == ["01-sum.json"]
 
     # The report on disk is the report returned.
-    assert report.load(settings.report_path) == found
+    assert runner.load_report(settings.report_path) == found
     assert json.loads(settings.report_path.read_text(encoding="utf-8"))["profile"] == "open"
 
     # Resuming keeps the success and mends the failure once the notebook is mended.
@@ -121,7 +121,7 @@ def test_a_trial_is_cut_down_and_its_records_lie_apart(
     found = runner.run(trying, say=lambda line: None)
     assert not found.failed
     assert found.profile == "paper-trial"
-    assert report.load(settings.report_path) == found
+    assert runner.load_report(settings.report_path) == found
     assert [file.parent.name for file in settings.results.rglob("*.json")] == ["paper-trial"]
     record = load_record(settings.results, "paper-trial", "02-tried")
     assert record.metrics == {"epochs": 1, "encoder": "nano"}
@@ -180,7 +180,7 @@ def test_resume_keeps_only_what_is_as_it_was_left(
     for file, content in contents.items():
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_bytes(content)
-    done = report.ChapterResult(
+    done = runner.ChapterResult(
         "01", "t", "01_records.ipynb", "abc", "ok", 1.0, metrics={"sum": {"value": 1}},
         written={
             "01_records.ipynb": hashlib.sha256(b"n" * 200).hexdigest(),
@@ -265,8 +265,8 @@ def test_resume_starts_anew_with_another_seed_or_a_damaged_report(
     settings: runner.RunSettings,
 ) -> None:
     lines: list[str] = []
-    kept = report.ChapterResult("01", "t", "01_records.ipynb", "abc", "ok", 1.0)
-    report.Report("open", 4).having(kept).save(settings.report_path)
+    kept = runner.ChapterResult("01", "t", "01_records.ipynb", "abc", "ok", 1.0)
+    runner.Report("open", 4).having(kept).save(settings.report_path)
     resuming = change(settings, resume=True)
     assert runner._earlier(resuming, lines.append).get("01") == kept
     assert runner._earlier(change(resuming, seed=5), lines.append).chapters == ()

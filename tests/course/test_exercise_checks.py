@@ -23,7 +23,9 @@ from lowser_lib.course.checks import (
     chapter_07,
     chapter_08,
     chapter_09,
-    framework,
+    expect_close,
+    expect_equal,
+    expect_shape,
 )
 from lowser_lib.evaluation.significance import holm
 from lowser_lib.losses import pairwise_nt_xent
@@ -661,9 +663,9 @@ def test_learners_cannot_spoil_the_case(capsys: Capture) -> None:
 
 
 def test_expectations() -> None:
-    assert framework.expect_shape(np.zeros((2, 3)), (2, 3)) is None
-    assert framework.expect_close(torch.tensor(0.5), 0.5, "for one") is None
-    assert framework.expect_equal(np.zeros(3), 1, "for one") is not None
-    assert framework.expect_close("word", 0.5, "for one") is not None
-    hint = framework.expect_close(0.25, 0.5, "for two equal clips")
+    assert expect_shape(np.zeros((2, 3)), (2, 3)) is None
+    assert expect_close(torch.tensor(0.5), 0.5, "for one") is None
+    assert expect_equal(np.zeros(3), 1, "for one") is not None
+    assert expect_close("word", 0.5, "for one") is not None
+    hint = expect_close(0.25, 0.5, "for two equal clips")
     assert hint == "for two equal clips the answer is 0.5, yours is 0.25."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lowser_lib import audio
-from lowser_lib.course import museum
+from lowser_lib.course import material
 from lowser_lib.errors import AudioError
 
 LOADS = {
@@ -18,7 +18,7 @@ LOADS = {
 
 def test_the_library_loads_the_good_ones_and_refuses_the_others(tmp_path: Path) -> None:
     clip = 0.5 * np.sin(np.arange(21_000) / 7).astype(np.float32)
-    museum.build(tmp_path / "museum", clip)
+    material.build_museum(tmp_path / "museum", clip)
     files = sorted((tmp_path / "museum").iterdir())
     assert len(files) == 16
     for file in files:

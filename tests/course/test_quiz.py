@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from lowser_lib.course import quiz
+from lowser_lib.course import material
 
 
 def corpus(folder: Path, rows: list[tuple[str, str, str]]) -> pd.DataFrame:
@@ -40,23 +40,23 @@ def test_one_of_each_is_one_speaker_with_the_same_words(tmp_path: Path) -> None:
         ],
     )
     for seed, levels in ((0, [3, 4]), (1, [6, 5]), (2, [3, 4])):
-        sounds = quiz.one_of_each(clips, ["angry", "sad"], [tmp_path], seed)
+        sounds = material.one_of_each(clips, ["angry", "sad"], [tmp_path], seed)
         assert list(sounds) == ["angry", "sad"]
         assert [level(wave) for wave in sounds.values()] == levels
 
 
 def test_one_of_each_makes_do_with_different_speakers_and_refuses_a_lack(tmp_path: Path) -> None:
     clips = corpus(tmp_path, [("ana", "a", "angry"), ("bo", "b", "sad")])
-    assert len(quiz.one_of_each(clips, ["angry", "sad"], [tmp_path])) == 2
+    assert len(material.one_of_each(clips, ["angry", "sad"], [tmp_path])) == 2
     with pytest.raises(ValueError, match="happy"):
-        quiz.one_of_each(clips, ["angry", "happy"], [tmp_path])
+        material.one_of_each(clips, ["angry", "happy"], [tmp_path])
 
 
 def test_shuffled_hides_names_behind_letters() -> None:
     sounds = {name: np.full(4, value) for value, name in enumerate(("angry", "happy", "sad"))}
     orders = set()
     for seed in range(20):
-        hidden, answers = quiz.shuffled(sounds, "ABC", seed)
+        hidden, answers = material.shuffled(sounds, "ABC", seed)
         assert list(hidden) == list(answers) == ["A", "B", "C"]
         assert all((hidden[letter] == sounds[answers[letter]]).all() for letter in "ABC")
         orders.add(tuple(answers.values()))
@@ -67,7 +67,7 @@ def test_which_is_asks_for_the_wanted_sound() -> None:
     pair = {"angry": np.ones(4), "sad": np.zeros(4)}
     places = set()
     for seed in range(10):
-        sounds, questions = quiz.which_is("angry", {"Urdu": pair, "Bangla": pair}, seed)
+        sounds, questions = material.which_is("angry", {"Urdu": pair, "Bangla": pair}, seed)
         assert list(sounds) == ["Urdu 1", "Urdu 2", "Bangla 1", "Bangla 2"]
         for question in questions:
             right = [label for label, answer in question.folds if answer.startswith("Right: ")]

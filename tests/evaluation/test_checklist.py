@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.checklist import checklist, folds_lacking, largest_share, mix_bound
+from lowser_lib.evaluation.groups import checklist, folds_lacking, largest_share, mix_bound
 
 URDU = {"female": (0, 46, 4, 6), "male": (100, 54, 96, 94)}
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings, strategies as st
 from scipy import stats
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.answers import Answers
 from lowser_lib.evaluation.gaps import (
     CONDITIONAL,
     FLOOR,
@@ -24,6 +23,7 @@ from lowser_lib.evaluation.gaps import (
 )
 from lowser_lib.evaluation.groups import Least, length_bins
 from lowser_lib.evaluation.intervals import paired_speaker_bootstrap
+from lowser_lib.evaluation.metrics import Answers
 
 LABELS = ["angry", "happy", "neutral", "sad"]
 BETWEEN = ("female", "male")

@@ -10,7 +10,6 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
 from lowser_lib.errors import EvaluationError
-from lowser_lib.evaluation.answers import Answers
 from lowser_lib.evaluation.groups import (
     Least,
     by_group,
@@ -19,6 +18,7 @@ from lowser_lib.evaluation.groups import (
     recalls,
 )
 from lowser_lib.evaluation.intervals import speaker_bootstrap
+from lowser_lib.evaluation.metrics import Answers
 
 LABELS = ["angry", "happy", "neutral", "sad"]
 

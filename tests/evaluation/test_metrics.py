@@ -12,8 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 
 from lowser_lib.errors import EvaluationError
 from lowser_lib.evaluation import METRICS, classification_metrics, confusion
-from lowser_lib.evaluation.answers import encode_labels
-from lowser_lib.evaluation.metrics import chance, metric_from_counts
+from lowser_lib.evaluation.metrics import chance, encode_labels, metric_from_counts
 
 LABELS = ("angry", "happy", "neutral", "sad")
 labelled = st.lists(

@@ -79,7 +79,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "skew_heatmap": lambda: plots.skew_heatmap(skew(), "URDU"),
     "durations": lambda: plots.durations(manifest()),
-    "fold_balance": lambda: plots.fold_balance([(manifest(), manifest().dropna())] * 3),
     "confusion_matrix": lambda: plots.confusion_matrix(
         confusion(list(EMOTIONS) * 2, list(EMOTIONS) + ["sad"] * 4, EMOTIONS), "made up"
     ),
@@ -194,13 +193,6 @@ def test_interval_plot_draws_what_is_known() -> None:
     assert marker.get_markerfacecolor() == "white"
     assert "not estimable" in figure.get_supxlabel()
     assert "not estimable" not in plots.interval_plot(RESULTS[:2]).get_supxlabel()
-
-
-def test_fold_balance_counts_speakers() -> None:
-    test = manifest().dropna()
-    (ax,) = plots.fold_balance([(test, test), (test, test[test["corpus"] == "urdu"])]).axes
-    speakers = [text for text in texts(ax) if "speakers" in text]
-    assert speakers == ["8 speakers", "4 speakers"]
 
 
 def test_durations_say_the_median() -> None:
@@ -357,7 +349,6 @@ def test_style_names_settings_of_matplotlib() -> None:
         (lambda: plots.clip_grid({}), "clips"),
         (lambda: plots.value_heatmap(pd.DataFrame()), "table"),
         (lambda: plots.value_heatmap(effects(), limits=(1, 1)), "limits"),
-        (lambda: plots.fold_balance([]), "folds"),
         (lambda: plots.interval_plot([{"method": "SVM"}]), "corpus"),
         (lambda: plots.interval_plot([]), "rows"),
         (lambda: plots.embedding_scatter(np.zeros((3, 2)), ["sad"]), "labels"),

@@ -32,7 +32,8 @@ from lowser_lib.errors import AudioError, CheckpointError
 from lowser_lib.views import wav2vec2, wav2vec2_sources
 from lowser_lib.views.base import View
 from lowser_lib.views.cache import extract_all, view_folder
-from lowser_lib.views.wav2vec2 import Wav2Vec2, Wav2Vec2View, known_names, wav2vec2_features
+from lowser_lib.views.wav2vec2 import Wav2Vec2, Wav2Vec2View, wav2vec2_features
+from lowser_lib.views.wav2vec2_sources import known_names
 
 LAYERS, WIDTH = 3, 16
 CONVOLUTIONS = [[8, 10, 5], *[[8, 3, 2]] * 4, *[[8, 2, 2]] * 2]

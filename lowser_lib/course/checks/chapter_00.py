@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binom
 
-from lowser_lib.course.checks.framework import (
+from lowser_lib.course.checks import (
     Student,
     expect_close,
     expect_equal,

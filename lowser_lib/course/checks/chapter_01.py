@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lowser_lib.course.checks.framework import Student, expect_equal, run_check, run_letters
+from lowser_lib.course.checks import Student, expect_equal, run_check, run_letters
 from lowser_lib.manifest import EMOTIONS
 
 

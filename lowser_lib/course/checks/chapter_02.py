@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowser_lib.course.checks.framework import (
+from lowser_lib.course.checks import (
     Student,
     expect_close,
     expect_shape,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowser_lib.course.checks.framework import (
+from lowser_lib.course.checks import (
     Student,
     expect_close,
     expect_shape,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from lowser_lib.course.checks.framework import Student, expect_close, gives, has_shape, run_check
+from lowser_lib.course.checks import Student, expect_close, gives, has_shape, run_check
 
 
 def check_contrast(student: Student) -> None:

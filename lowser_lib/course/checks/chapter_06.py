@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowser_lib.course.checks.framework import Student, expect_shape, gives, has_shape, run_check
+from lowser_lib.course.checks import Student, expect_shape, gives, has_shape, run_check
 
 
 def check_deal(student: Student) -> None:

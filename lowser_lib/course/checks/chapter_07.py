@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from lowser_lib.course.checks.framework import Student, expect_close, gives, has_shape, run_check
+from lowser_lib.course.checks import Student, expect_close, gives, has_shape, run_check
 from lowser_lib.evaluation.significance import holm
 from lowser_lib.losses import pairwise_nt_xent
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowser_lib.course.checks.framework import Student, gives, has_shape, run_check
+from lowser_lib.course.checks import Student, gives, has_shape, run_check
 
 
 def check_own_share(student: Student) -> None:
