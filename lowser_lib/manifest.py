@@ -56,9 +56,6 @@ _REQUIRED_TEXT = tuple(column for column in _TEXT if column not in _NULLABLE)
 def validate(manifest: pd.DataFrame) -> pd.DataFrame:
     """Hold a manifest to its schema.
 
-    Args:
-        manifest: The table to check; it is not changed.
-
     Returns:
         A copy with the columns in order and of their types; the rows and their index are kept.
 
@@ -251,7 +248,6 @@ def emotion_codes(table: pd.DataFrame, classes: Sequence[str] = EMOTIONS) -> np.
     """Emotions as numbers, in one order everywhere: their places in ``classes``.
 
     Args:
-        table: Rows of a manifest.
         classes: The classes, by default the four of the course.
 
     Returns:
@@ -268,9 +264,6 @@ def from_rows(rows: Iterable[Row]) -> pd.DataFrame:
     names itself. Whatever lies outside becomes null, and is still to be read in ``raw_label``:
     ``skew_table(manifest, rows=("corpus", "raw_label"))`` shows which label went where.
 
-    Args:
-        rows: Rows of one corpus or of several, in any order.
-
     Returns:
         A validated manifest, sorted by ``utterance_id``, numbered from 0.
 
@@ -286,17 +279,7 @@ def from_rows(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def read(name: str, root: Path, jobs: int = 1) -> tuple[pd.DataFrame, list[Exclusion]]:
-    """Manifest of one corpus in place, with what had to be left out of it.
-
-    Args:
-        name: Name of the corpus in the registry (``urdu``, ``table:my_corpus``).
-        root: The corpora root, in which the corpus has its folder.
-        jobs: Workers that read file headers.
-
-    Raises:
-        CorpusError: The corpus is unknown or not in place.
-        ManifestError: No clip could be used, or the rows break the schema.
-    """
+    """Manifest of one corpus in place, with what had to be left out of it."""
     rows, exclusions = corpora.read(name, Path(root), jobs=jobs)
     if not rows:
         first = f"; first: {exclusions[0].path}: {exclusions[0].reason}" if exclusions else ""
@@ -328,11 +311,6 @@ def keep_durations(
 ) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Keep utterances of a given length; the defaults are those of Gong et al. 2025.
 
-    Args:
-        manifest: A manifest.
-        minimum: Shortest length kept, in seconds.
-        maximum: Longest length kept, in seconds.
-
     Returns:
         The rows within the limits (both included), numbered from 0, possibly none; and the others
         as a list of exclusions that tell each length.
@@ -357,15 +335,7 @@ def keep_durations(
 
 
 def save(manifest: pd.DataFrame, path: Path) -> None:
-    """Write a manifest as Parquet: complete or not at all.
-
-    Args:
-        manifest: A manifest; it is validated first.
-        path: The file to write; its folder is made if need be, an older file replaced.
-
-    Raises:
-        ManifestError: The manifest breaks its schema, or the file cannot be written.
-    """
+    """Write a manifest as Parquet: complete or not at all."""
     valid, path = validate(manifest), Path(path)
     with files.whole_file(path, ManifestError) as part:
         # Checksums let `load` notice a flipped bit in a file that is otherwise well formed.
@@ -373,17 +343,7 @@ def save(manifest: pd.DataFrame, path: Path) -> None:
 
 
 def load(path: Path) -> pd.DataFrame:
-    """Read a manifest that :func:`save` wrote.
-
-    Args:
-        path: The Parquet file.
-
-    Returns:
-        A validated manifest, numbered from 0.
-
-    Raises:
-        ManifestError: The file is missing, damaged, or breaks the schema.
-    """
+    """Read a manifest that :func:`save` wrote."""
     path = Path(path)
     if not path.is_file():
         raise ManifestError(
@@ -414,7 +374,6 @@ def skew_table(
     emotion is null) only where there are such rows.
 
     Args:
-        manifest: A manifest.
         rows: Column or columns of the manifest that make the rows of the table.
         columns: Column of the manifest that makes its columns.
 

@@ -56,9 +56,6 @@ class NamedClass(str):
 def class_of(word: str | None) -> str | None:
     """Class of an emotion given in plain English.
 
-    Args:
-        word: An emotion such as ``anger``, ``Excited`` or ``fearful``, or None.
-
     Returns:
         One of :data:`EMOTIONS`, or None for no emotion and for one outside the four; a
         :class:`NamedClass` as it is.
@@ -173,13 +170,10 @@ class DataCard:
 
     Attributes:
         name: Name in the registry, and of the folder below the corpora root.
-        title: Full name.
         languages: ISO 639-1 codes.
         size: Number and length of the clips, in words.
         speakers: Number of speakers by gender, in words.
         elicitation: How the emotion came about: acted, induced, or found in talk.
-        licence: Terms of use.
-        citation: The publication to cite.
         where: Where and how the corpus is got.
         layout: What has to lie in the corpus folder.
         downloads: Archives that ``data_scripts/download_corpora.py`` fetches; empty where a
@@ -231,9 +225,6 @@ class Corpus(ABC):
     def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
         """List what the corpus folder holds, in an order that is the same on every machine.
 
-        Args:
-            folder: The corpus folder itself (not the corpora root); it exists.
-
         Yields:
             An :class:`Utterance` for each clip that fits the layout, an :class:`Exclusion` for
             each sound file or label line that does not.
@@ -253,7 +244,6 @@ class Corpus(ABC):
         """Say what else should be known of the folder, a line each; nothing by default.
 
         Args:
-            folder: The corpus folder.
             named: Paths that :meth:`utterances` gave, of utterances and of exclusions.
         """
         return []
@@ -274,19 +264,10 @@ class NamedCorpus(Corpus):
 
     @abstractmethod
     def utterance(self, path: str, match: re.Match[str]) -> Utterance | Exclusion:
-        """Read one clip from its name.
-
-        Args:
-            path: The file, relative to the corpus folder.
-            match: What :attr:`pattern` found in the name.
-        """
+        """Read one clip from its name."""
 
     def no_speech(self, path: str, match: re.Match[str]) -> str:
         """Say why a well-named file is no clip of the corpus, whatever else has its name.
-
-        Args:
-            path: The file, relative to the corpus folder.
-            match: What :attr:`pattern` found in the name.
 
         Returns:
             The reason, or nothing for a clip.
@@ -326,7 +307,6 @@ def faults(listing: Listing, base: str = "") -> Iterator[Exclusion]:
     """What could not be looked at, as exclusions.
 
     Args:
-        listing: Of a corpus folder or one in it.
         base: Path of that folder relative to the corpus folder, with a slash behind it.
     """
     for entry in listing.faults:
@@ -375,10 +355,6 @@ def table_rows(
     """Read a label table that comes with a corpus.
 
     Args:
-        corpus: Name of the corpus, for messages.
-        table: The file, with a header.
-        columns: Columns that it must have.
-        remedy: What to do where it is missing.
         tabs: Whether tabs part the fields, and quotation marks quote nothing; else commas.
 
     Yields:

@@ -30,9 +30,6 @@ _LFS_POINTER = b"version https://git-lfs"
 def decode(path: Path | str) -> tuple[np.ndarray, int]:
     """Read a sound file as it is stored.
 
-    Args:
-        path: A wav, flac, ogg or mp3 file, whatever its name ends in.
-
     Returns:
         Samples, float32 of shape (samples, channels), integers scaled to [-1, 1); and their rate
         in Hz.
@@ -70,9 +67,6 @@ def decode(path: Path | str) -> tuple[np.ndarray, int]:
 def read_header(file: Path) -> tuple[float, int] | str:
     """Read duration and sample rate; only a file that announces no length is decoded for them.
 
-    Args:
-        file: The sound file; its content, not its ending, says which format it has.
-
     Returns:
         Duration in seconds and sample rate in Hz; or, in one line, why they cannot be had.
     """
@@ -103,12 +97,7 @@ def read_header(file: Path) -> tuple[float, int] | str:
 
 
 def why_unreadable(file: Path, error: Exception) -> str:
-    """Say in one line why a file cannot be read: the plain causes first, then the library's word.
-
-    Args:
-        file: The file.
-        error: What was raised on reading it.
-    """
+    """Say in one line why a file cannot be read: plain causes first, then the library's word."""
     if isinstance(error, FileNotFoundError):
         return "the file is missing"
     try:
@@ -133,11 +122,7 @@ def reason_of(error: AudioError, file: Path | str) -> str:
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Tell whether a fault may be gone at the next look: a permission, a busy or remote disk.
-
-    Args:
-        error: What was raised, or the AudioError that came of it.
-    """
+    """Tell whether a fault may be gone at the next look: a permission, a busy or remote disk."""
     cause = error.__cause__ if isinstance(error, AudioError) else error
     lasting = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
     return isinstance(cause, OSError) and not isinstance(cause, lasting)

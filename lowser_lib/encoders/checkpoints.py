@@ -69,10 +69,6 @@ class EncoderDimensions:
     def from_mapping(cls, dims: object, source: object) -> EncoderDimensions:
         """Read the sizes from a checkpoint's ``dims``; what describes the decoder is passed over.
 
-        Args:
-            dims: the mapping.
-            source: the file it was found in, for the message.
-
         Raises:
             CheckpointError: it is no mapping, a size is missing, or a value makes no sense.
         """
@@ -125,10 +121,6 @@ PUBLISHED_DIMENSIONS: Mapping[str, EncoderDimensions] = {
 def dimensions_of(name: str) -> EncoderDimensions:
     """The shape of an encoder, without its weights.
 
-    Args:
-        name: ``"nano"``, an OpenAI name such as ``"small.en"``, a checkpoint file in OpenAI's
-            format, or a Hugging Face folder.
-
     Raises:
         CheckpointError: the file is damaged or of another format.
         ValueError: the name is not known, and there is no such file.
@@ -159,7 +151,6 @@ def read(
         name_or_path: ``"nano"``, an OpenAI name, a file in OpenAI's format, or a Hugging Face
             folder. A name wins over a file of the same name; write ``./tiny`` for the file.
         download_root: folder that keeps published checkpoints; see :func:`find`.
-        addresses: see :func:`find`.
 
     Raises:
         CheckpointError: it is missing, damaged, of another format, or could not be fetched.
@@ -184,14 +175,7 @@ def _read_path(path: Path) -> Checkpoint:
 
 
 def read_folder(path: Path) -> Checkpoint:
-    """Read the encoder's part of a model in Hugging Face's format.
-
-    Args:
-        path: the folder, with ``config.json`` and ``model.safetensors``.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, or it holds no Whisper encoder.
-    """
+    """Read the encoder's part of a model in Hugging Face's format."""
     dims, weights = hugging_face.read(path)
     dimensions = EncoderDimensions.from_mapping(dims, path / "config.json")
     weights = {PREFIX + name: tensor for name, tensor in weights.items()}
@@ -207,7 +191,6 @@ def read_openai(path: Path, description: str) -> Checkpoint:
     read with ``weights_only=True``: a manipulated file cannot run code.
 
     Args:
-        path: the file.
         description: where the weights come from, one sentence.
 
     Raises:
@@ -241,14 +224,7 @@ def read_openai(path: Path, description: str) -> Checkpoint:
 
 
 def nano_card(folder: Path = NANO_FOLDER) -> dict[str, Any]:
-    """What is known of the small encoder, see :func:`lowser_lib.files.read_card`.
-
-    Args:
-        folder: the folder that holds ``nano.json``.
-
-    Raises:
-        CheckpointError: the file is missing or damaged.
-    """
+    """What is known of the small encoder, see :func:`lowser_lib.files.read_card`."""
     return files.read_card(folder / "nano.json", CheckpointError)
 
 
@@ -257,9 +233,6 @@ def read_nano(folder: Path = NANO_FOLDER) -> Checkpoint:
 
     Positions may be left out of the weights: they are the sinusoids of Vaswani et al. 2017, section
     3.5, which the encoder computes by itself.
-
-    Args:
-        folder: the folder that holds ``nano.json`` and ``nano.safetensors``.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the weights are not the announced ones.
@@ -324,9 +297,6 @@ def find(
 
 def held(download_root: Path) -> dict[str, str]:
     """The published encoders that lie in a folder, without reading more than is needed.
-
-    Args:
-        download_root: the folder; it need not exist.
 
     Returns:
         Name of the encoder -> name of the file or folder that holds it, and for what is not known

@@ -47,9 +47,6 @@ _PLACES = ("model.encoder.", "encoder.", "")
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the encoder's sizes and weights.
 
-    Args:
-        folder: the folder.
-
     Returns:
         Sizes under OpenAI's names, those that are given; and name -> tensor, under the names of
         openai-whisper's ``AudioEncoder``.

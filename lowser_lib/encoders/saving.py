@@ -47,11 +47,6 @@ def save_encoder(
 ) -> None:
     """Write an encoder; the file is always whole, the old one or the new one.
 
-    Args:
-        encoder: on any device; it stays as it is.
-        path: the file; its folder is made where it is missing.
-        notes: plain values: how the weights came about.
-
     Raises:
         CheckpointError: it cannot be written; what was there stays.
     """
@@ -70,7 +65,6 @@ def load_encoder(path: Path, like: WhisperEncoder) -> tuple[WhisperEncoder, dict
     """Read an encoder of the same architecture as another's, with the same parts frozen.
 
     Args:
-        path: a file that :func:`save_encoder` wrote.
         like: the encoder whose shape and frozen parts are expected; its weights do not matter.
 
     Returns:

@@ -13,9 +13,6 @@ from lowser_lib.errors import CheckpointError
 def unset_encoder(dimensions: EncoderDimensions) -> AudioEncoder:
     """OpenAI's encoder with its positions set and its weights still to be filled in.
 
-    Args:
-        dimensions: the encoder's shape.
-
     Returns:
         The encoder, float32, on the CPU; call :func:`draw` or :func:`copy` before using it.
     """
@@ -37,10 +34,6 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
     In float32, as openai-whisper computes them, the last digit depends on the processor.
 
-    Args:
-        length: number of positions.
-        channels: width of a state, even.
-
     Returns:
         ``(length, channels)``.
     """
@@ -54,10 +47,6 @@ def draw(encoder: AudioEncoder, generator: torch.Generator) -> None:
 
     These are PyTorch's defaults: uniform within 1 / sqrt(inputs) for linear layers and
     convolutions, weights and biases alike; normalisations start as ones and zeros.
-
-    Args:
-        encoder: the encoder to fill, in place.
-        generator: the source of randomness.
     """
     for module in encoder.modules():
         if isinstance(module, nn.Linear | nn.Conv1d):
@@ -75,7 +64,6 @@ def copy(encoder: AudioEncoder, checkpoint: Checkpoint) -> None:
     """Copy a checkpoint's weights into the encoder, converted to float32.
 
     Args:
-        encoder: the encoder to fill, in place.
         checkpoint: the weights; positions may be missing, being computed.
 
     Raises:

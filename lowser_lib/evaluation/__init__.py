@@ -5,6 +5,16 @@
 and other training seeds; :mod:`~lowser_lib.evaluation.collapse` looks for embeddings that have all
 become one, :mod:`~lowser_lib.evaluation.probing` for what they know.
 :mod:`~lowser_lib.evaluation.groups` and :mod:`~lowser_lib.evaluation.gaps` ask for whom it works.
+Everywhere, ``y_true`` are true labels of shape (n,), ``y_pred`` predicted ones of shape (n,), or
+(seeds, n) for several trainings, ``speakers`` and ``groups`` say for each clip who speaks it and
+which group it is of, and ``labels`` are all classes, each once. ``embeddings`` or ``features`` have
+a clip a row, shape (n, d), finite. Intervals cover ``level`` of cases; of ``n_resamples`` draws of
+speakers and at most ``n_permutations`` exchanges, ``seed`` or ``generator`` fixes the chance, seed
+0 by default, so that a table can be remade. ``least`` is what a cell must hold to be estimable, and
+``between`` names the first and the second group of a difference.
+
+Answers or shapes that do not fit, labels or groups that are missing and values that are not finite
+raise an ``EvaluationError``; numbers out of range and unknown metrics a ``ValueError``.
 """
 
 from __future__ import annotations

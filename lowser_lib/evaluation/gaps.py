@@ -68,15 +68,6 @@ def gaps(
 ) -> pd.DataFrame:
     """All gaps between two groups, first less second.
 
-    Args:
-        answers: The answers.
-        between: Names of the first and the second group; clips of others play no part.
-        least: What a cell must hold to be estimable.
-        n_resamples: Draws of the bootstrap.
-        n_permutations: Most ways to deal out the groups' names; all are tried if there are no more.
-        level: Nominal coverage, in (0, 1).
-        seed: Of all draws.
-
     Returns:
         One row a gap: ``accuracy``, its two parts, ``recall of X`` for every class, the
         class-conditional mean and the standardised gap. ``estimate`` with ``low`` and ``high``;
@@ -124,15 +115,6 @@ def gap_change(
     Both see the same speakers in every draw, so that what makes a group's speakers hard for both
     cancels, and seed j is compared with seed j, as in
     :func:`lowser_lib.evaluation.intervals.paired_speaker_bootstrap`.
-
-    Args:
-        after: Answers of the method.
-        before: Answers of the one that it is compared with, to the same clips.
-        between: Names of the first and the second group.
-        least: What a cell must hold to be estimable.
-        n_resamples: Draws of the bootstrap.
-        level: Nominal coverage, in (0, 1).
-        seed: Of all draws.
 
     Returns:
         One row a gap, as of :func:`gaps`: ``before`` and ``after`` (first group less second),
@@ -210,11 +192,7 @@ def _deals(
 
 
 def _parts(pair: Pair, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights of the recalls that a gap is a sum of, and which clips each is a recall of.
-
-    Returns:
-        Weights, shape (parts,), and classes, shape (parts, classes), 1 where a class is in a part.
-    """
+    """Weights of the recalls that a gap is a sum of, and which clips each is a recall of."""
     size = len(pair.labels)
     if name == "accuracy":  # the recall of all clips together
         return np.ones(1), np.ones((1, size))

@@ -4,6 +4,11 @@ Each function returns a figure; make it the last expression of a cell, or hand i
 (``plt.show()`` is not needed and shows nothing). Functions with an argument ``ax`` can also draw
 into axes of :func:`panels`, to put several figures side by side.
 
+What is written on a figure is said by ``title``, ``xlabel`` and ``ylabel``, with units. ``level``
+or ``chance`` is a value to compare with, drawn as a dashed line; ``limits`` are the ends of an axis
+and ``form`` says how a number is written, as for :func:`format`. Where bounds of an interval are
+``nan`` it is not estimable: it is not drawn, and its marker is hollow.
+
 The look itself (colours, sizes) is in :mod:`lowser_lib.plots.style`.
 """
 

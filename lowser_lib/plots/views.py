@@ -31,11 +31,8 @@ def family_bars(
         values: Value of each feature, of either sign, in the order drawn.
         family: Family of each feature; may know more features than are drawn. Families take their
             colours in the order in which they appear here, so that figures agree.
-        label: What the values are, with their unit.
-        title: What is shown.
         names: Whether to write the features' names, beside bars from top to bottom. Otherwise bars
             stand side by side without names, for many features.
-        ax: Axes to draw into; by default a new figure.
     """
     bars = {str(name): float(value) for name, value in values.items()}
     if not bars:
@@ -78,11 +75,9 @@ def probe_heatmaps(
     """Draw what probes scored: a row a view, a column a question, guessing below.
 
     Args:
-        scores: Scores in [0, 1].
         chances: Score of guessing, by question.
         controls: Scores on labels that mean nothing, of the same shape; the difference, the
             selectivity, is then drawn beside the scores.
-        title: Of whose speech.
     """
     figure, axes = panels(1, 1 if controls is None else 2, 3.6 if controls is None else 7, 1.9)
     below = pd.DataFrame([chances], index=["guessing"])[list(scores.columns)]
@@ -106,7 +101,6 @@ def layer_curves(
             into the first layer onwards.
         levels: Scores to compare with, by name and question, drawn as horizontal lines.
         chances: Score of guessing, by question, drawn as a dotted line.
-        title: Of whose speech.
     """
     if not layers or not chances:
         raise ValueError("layers and chances must not be empty")

@@ -27,8 +27,6 @@ class MultiViewBatch(NamedTuple):
     """Clips on their way through several encoders.
 
     Attributes:
-        views: by name, ``(B, ..., T)``, zero behind a clip's end.
-        lengths: by name, ``(B,)`` int64, length of each clip along the last axis.
         labels: ``(B,)`` int64, :data:`~lowser_lib.sampling.UNLABELLED` where there is none.
     """
 

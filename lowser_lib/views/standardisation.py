@@ -98,11 +98,6 @@ class Standardiser:
     ) -> None:
         """Choose a step.
 
-        Args:
-            step: one of :data:`STEPS`.
-            prior: at least 0.
-            corpora: statistics that were measured before; None: none yet.
-
         Raises:
             ValueError: there is no such step, or ``prior`` is negative.
         """
@@ -115,10 +110,6 @@ class Standardiser:
 
         Args:
             features: ``(N, D)``, finite.
-            corpora: ``(N,)`` names.
-
-        Returns:
-            The standardiser itself.
 
         Raises:
             EvaluationError: features and names do not go together, or a corpus has a single clip.
@@ -134,8 +125,6 @@ class Standardiser:
         """Standardise clips.
 
         Args:
-            features: ``(N, D)``, finite.
-            corpora: ``(N,)`` names; ``""`` of no corpus.
             speakers: ``(N,)`` names; ``""`` where unknown. Needed for, and looked at in, the step
                 ``speaker`` alone. Their means are taken over these clips.
 
@@ -186,7 +175,6 @@ def speaker_share(speakers: ArrayLike, predicted: ArrayLike) -> float:
 
     Args:
         speakers: ``(N,)`` names; clips of unknown ones (``""``) are passed over.
-        predicted: ``(N,)`` answers.
 
     Returns:
         About 0 where speakers show everything alike, 1 where each has one emotion of their own;
@@ -209,10 +197,6 @@ def speaker_share(speakers: ArrayLike, predicted: ArrayLike) -> float:
 
 def chosen_step(share: float, limit: float = SHARE_LIMIT) -> str:
     """The rule: take speakers out where they tell little of the predicted emotion.
-
-    Args:
-        share: as of :func:`speaker_share`.
-        limit: of it.
 
     Returns:
         ``"speaker"`` up to the limit; ``"corpus"`` above it, and where nothing can be told.
@@ -274,7 +258,6 @@ def standardise_speakers(
     Args:
         arrays: one a clip, of one shape ``(...)``; or spectrograms ``(n_mels, T)`` with
             ``frames``.
-        speakers: ``(N,)``, who speaks in each clip.
         reference: ``(N,)``, true where a clip tells what all speakers are like; false for those of
             test speakers.
         frames: the last axis is time, over which statistics are taken besides.

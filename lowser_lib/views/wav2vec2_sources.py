@@ -195,16 +195,7 @@ def find(
 
 
 def find_untrained(name_or_bundle: str | Wav2Vec2Bundle, seed: int) -> Source:
-    """The same model as :func:`find` finds, with random weights: nothing is read or fetched.
-
-    Args:
-        name_or_bundle: as in :func:`find`.
-        seed: draws the weights.
-
-    Raises:
-        CheckpointError: the sizes of ``nano`` are missing or damaged.
-        ValueError: the name is not known, or the bundle is not for 16 kHz.
-    """
+    """The same model as :func:`find` finds, with random weights: nothing is read or fetched."""
     if name_or_bundle == "nano":
         return _nano_source(NANO_FOLDER, trained=False).untrained(seed)
     name, bundle = _bundle(name_or_bundle)
@@ -217,9 +208,6 @@ def nano_card(folder: Path = NANO_FOLDER) -> dict[str, Any]:
     Args:
         folder: the folder that holds ``wav2vec2_nano.json``. Its ``dims`` are the arguments of
             ``torchaudio.models.wav2vec2_model``.
-
-    Raises:
-        CheckpointError: the file is missing or damaged.
     """
     return files.read_card(folder / "wav2vec2_nano.json", CheckpointError)
 
