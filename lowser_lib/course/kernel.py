@@ -25,11 +25,7 @@ class ThisInterpreterSpecs(KernelSpecManager):
     """Answers every name with the running interpreter."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """Describe the kernel: this interpreter, whatever the name.
-
-        Args:
-            kernel_name: Ignored.
-        """
+        """Describe the kernel: this interpreter, whatever the name."""
         return KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             display_name="Python 3",

@@ -23,9 +23,6 @@ _OF_ONE = ("title", "size", "speakers", "elicitation", "licence", "citation", "n
 def cards(profiles: Iterable[Profile]) -> pd.DataFrame:
     """Shorten the cards of all corpora that profiles use; corpora alike share a row.
 
-    Args:
-        profiles: Which.
-
     Returns:
         One row a card, with the corpora's names, languages, speakers, elicitation and licence, and
         whether the speech is synthetic.
@@ -42,22 +39,14 @@ def cards(profiles: Iterable[Profile]) -> pd.DataFrame:
 
 
 def card(name: str) -> pd.DataFrame:
-    """The card of one corpus, one row a field.
-
-    Args:
-        name: The corpus.
-    """
+    """The card of one corpus, one row a field."""
     card = corpora.get(name).card
     rows = [(field, getattr(card, field)) for field in _OF_ONE]
     return pd.DataFrame(rows, columns=["", card.name])
 
 
 def profile_table(profiles: Iterable[Profile]) -> pd.DataFrame:
-    """What tells profiles apart, one row a profile.
-
-    Args:
-        profiles: Which.
-    """
+    """What tells profiles apart, one row a profile."""
     return pd.DataFrame(
         [
             {
@@ -82,7 +71,6 @@ def build_museum(folder: Path, clip: NDArray[np.float32]) -> None:
     """Make the museum from one good clip.
 
     Args:
-        folder: Where to; it is made.
         clip: (samples,) at 16 kHz, longer than a second and shorter than 1.5 s or so: ten copies of
             it are longer than the course's limit of 12 s.
     """
@@ -121,9 +109,6 @@ def one_of_each(
     """Choose a clip of each emotion: one speaker, the same words, where the corpus has that.
 
     Args:
-        clips: A manifest that holds every one of the emotions.
-        emotions: Which.
-        roots: Folders below which the files lie.
         seed: Which of the speakers and sentences that have all emotions; no chance is involved.
 
     Returns:
@@ -147,11 +132,6 @@ def shuffled(
 ) -> tuple[dict[str, Waveform], dict[str, str]]:
     """Hide what each sound is behind a letter.
 
-    Args:
-        sounds: Name to waveform.
-        letters: One letter a sound.
-        seed: Of the order.
-
     Returns:
         Letter to waveform, and letter to name.
     """
@@ -166,9 +146,7 @@ def which_is(
     """Ask of several pairs of sounds which one is the wanted one.
 
     Args:
-        wanted: Name of the sound that is asked for, in every pair.
         pairs: Name of the pair to its two sounds by name.
-        seed: Of the order; the wanted one does not come first everywhere.
 
     Returns:
         Sounds by label, such as ``Urdu 1``, and one question a pair.

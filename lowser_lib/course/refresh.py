@@ -111,9 +111,6 @@ def check(path: Path) -> list[str]:
     Returns:
         One line a problem: not run from top to bottom, error or stderr output, drifting output,
         papermill's notes, or too large.
-
-    Raises:
-        RunError: The file is no notebook.
     """
     notebook = read_notebook(path)
     return [

@@ -42,15 +42,10 @@ class RunSettings:
     """What a run is asked to do.
 
     Attributes:
-        notebooks: Folder of the notebooks.
-        output: Folder for executed notebooks and ``report.json``.
-        results: Folder for run records.
         profile: The notebooks' ``PROFILE``: a profile's name, ``NAME-trial`` or
             ``NAME-trial:ENCODER``.
-        seed: The notebooks' ``SEED``, at least 0.
         chapters: Chapter numbers; None runs all.
         resume: Keep the successes of an earlier run of the same source, profile and seed.
-        progress: Show progress bars on stderr.
     """
 
     notebooks: Path
@@ -91,15 +86,6 @@ def run(settings: RunSettings, say: Callable[[str], None] = tqdm.write) -> Repor
 
     Args:
         settings: What to run.
-        say: Takes each line of the account; prints it between progress bars by default.
-
-    Returns:
-        The report, as it also lies in the output folder.
-
-    Raises:
-        ProfileError: The profile is unknown.
-        RunError: A chapter number is unknown, the report or a record cannot be written, or a trial
-            is to write into the checkout's ``results/``.
     """
     _keep_apart(settings)
     return _run(settings, say)
@@ -160,20 +146,7 @@ def _keep_in_short(whole: Report, settings: RunSettings, commit: dict[str, Any])
 def run_chapter(
     chapter: Chapter, notebook: Any, settings: RunSettings, commit: dict[str, Any]
 ) -> ChapterResult:
-    """Run one chapter and write its records.
-
-    Args:
-        chapter: Which.
-        notebook: Its notebook, as read.
-        settings: What is being run.
-        commit: State of the checkout, from :func:`git_commit`.
-
-    Returns:
-        Its result; failures are reported in it, not raised.
-
-    Raises:
-        RunError: The output folder cannot be made.
-    """
+    """Run one chapter and write its records."""
     output = settings.output / chapter.path.name
     result = ChapterResult(
         chapter=chapter.number,
@@ -330,9 +303,6 @@ class Failure:
     Attributes:
         cell: Number of the code cell in the source notebook, from 1, as JupyterLab counts when the
             notebook is run from the top; None when the kernel did not get as far as a cell.
-        first_line: First line of the cell.
-        error: Name of the error.
-        message: Its message.
     """
 
     cell: int | None
@@ -351,12 +321,8 @@ class ChapterResult:
     """What became of one chapter.
 
     Attributes:
-        chapter: Two digits.
-        title: The notebook's title.
-        notebook: File name of the notebook.
         source: SHA-256 of its cells, outputs aside.
         status: ``ok`` or ``failed``.
-        seconds: Time that it took.
         resumed: Whether an earlier run's success was kept.
         metrics: Record name to recorded metrics.
         written: SHA-256 of what a success left: its notebook, and its records by their names.
@@ -377,14 +343,7 @@ class ChapterResult:
 
 @dataclass(frozen=True)
 class Report:
-    """The report of one run.
-
-    Attributes:
-        profile: The profile of the run.
-        seed: The notebooks' ``SEED``.
-        chapters: Results in chapter order.
-        schema: Layout version.
-    """
+    """The report of one run."""
 
     profile: str
     seed: int
@@ -427,9 +386,6 @@ class Report:
     def save(self, path: Path) -> None:
         """Write the report, whole or not at all.
 
-        Args:
-            path: The file, usually ``report.json`` in the output folder.
-
         Raises:
             RunError: The file cannot be written.
         """
@@ -438,9 +394,6 @@ class Report:
 
 def load_report(path: Path) -> Report:
     """Read a report back.
-
-    Args:
-        path: The file.
 
     Raises:
         RunError: It is missing, damaged, or of another layout.

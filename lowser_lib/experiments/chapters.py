@@ -19,12 +19,7 @@ _FILE = re.compile(r"(\d\d)_.+\.ipynb")
 
 @dataclass(frozen=True)
 class Chapter:
-    """One notebook of the course.
-
-    Attributes:
-        number: Two digits.
-        path: The notebook.
-    """
+    """One notebook of the course."""
 
     number: str
     path: Path
@@ -34,7 +29,6 @@ def find_chapters(notebooks: Path, wanted: Sequence[str] | None = None) -> list[
     """List the chapters of a folder, sorted by number.
 
     Args:
-        notebooks: Folder that holds ``00_....ipynb`` and so on.
         wanted: Numbers such as ``3`` or ``03``; None takes all.
 
     Raises:

@@ -11,9 +11,6 @@ def watched() -> bool:
     In JupyterLab a cell may ask its reader for input; under papermill, nbval and ``lowser refresh``
     it may not. That is how a notebook tells the two apart, so that its stored output never holds a
     half-drawn progress bar.
-
-    Returns:
-        True in a live notebook and in a terminal; False when executed by a program.
     """
     shell = sys.modules.get("IPython")
     session = shell.get_ipython() if shell is not None else None

@@ -82,8 +82,6 @@ class Classifier:
                 averages.
             classes: one name a class of the head, each once.
             layer: 0 to the encoder's number of layers, or ``"output"``.
-            encoder_name: ``"nano"`` or an OpenAI name; None for any other weights, and for weights
-                that were trained further.
             notes: plain values for the card.
 
         Raises:
@@ -240,11 +238,6 @@ def train(
         roots: folders that its paths are relative to.
         encoder: stays as it is.
         classes: names, each with at least one clip.
-        layer: as in :class:`Classifier`.
-        encoder_name: as in :class:`Classifier`.
-        config: the settings; None takes the defaults.
-        cache: folder of the cached views; None keeps nothing.
-        progress: show a bar on stderr.
 
     Returns:
         The classifier; and the clips as they were learned from, to be scored by
@@ -265,7 +258,6 @@ def windows(samples: int, longest: float = LONGEST) -> list[tuple[int, int]]:
     """Where a recording is cut: one span up to ``longest`` seconds, else overlapping windows.
 
     Args:
-        samples: its length, at 16 kHz.
         longest: seconds that are heard at once; shorter than a window: a window.
 
     Returns:
@@ -281,10 +273,6 @@ def windows(samples: int, longest: float = LONGEST) -> list[tuple[int, int]]:
 
 def save(model: Classifier, folder: Path | str) -> None:
     """Write a classifier: ``model.safetensors`` and ``card.json``.
-
-    Args:
-        model: the classifier.
-        folder: made where it is missing; a classifier that lies there is replaced.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -316,9 +304,7 @@ def load(
     """Read a classifier that :func:`save` wrote, here or elsewhere.
 
     Args:
-        folder: where it lies.
         encoder: its encoder, where that is at hand already; None: it is loaded by its name.
-        download_root: folder of encoders; see :meth:`WhisperEncoder.load`.
 
     Raises:
         CheckpointError: a file is missing, damaged or of another version; or the encoder's weights

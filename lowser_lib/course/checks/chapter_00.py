@@ -20,8 +20,7 @@ def check_parse_ravdess(student: Student) -> None:
     A name reads ``03-01-EE-II-SS-RR-AA.wav``: EE is the emotion (01 neutral, 03 happy, 04 sad,
     05 angry), AA the actor, male when odd.
 
-    Args:
-        student: The learner's function; it gives a pair of words.
+    It gives a pair of words.
     """
 
     def kind(parse: Student) -> str | None:
@@ -50,9 +49,8 @@ def check_parse_ravdess(student: Student) -> None:
 def check_uar(student: Student) -> None:
     """Check ``uar(confusion) -> float``: mean recall over classes, from a confusion matrix.
 
-    Args:
-        student: The learner's function; ``confusion`` is an integer array ``(classes, classes)``
-            with one row a true class and one column a predicted class.
+    ``confusion`` is an integer array ``(classes, classes)`` with one row a true class and one
+    column a predicted class.
     """
     uneven = np.array([[8, 2], [3, 1]])
 
@@ -84,9 +82,8 @@ def check_majority_scores(student: Student) -> None:
 
     With a share p of the commonest of C classes they are p, 1/C and 2p / (1 + p) / C.
 
-    Args:
-        student: The learner's function; ``counts`` is an integer array ``(classes,)`` of clips a
-            class, each at least 1; it gives three numbers.
+    ``counts`` is an integer array ``(classes,)`` of clips a class, each at least 1; it gives three
+    numbers.
     """
     skewed = np.array([10, 6, 80, 4])
     right = np.array([0.8, 1 / 4, 2 * 0.8 / 1.8 / 4])
@@ -124,8 +121,7 @@ def check_clips_needed(student: Student) -> None:
     is the smallest n for which the 97.5 % quantile lies below the score. An answer by simulation or
     by the normal approximation is near enough.
 
-    Args:
-        student: The learner's function; ``score`` is a UAR above 0.25.
+    ``score`` is a UAR above 0.25.
     """
 
     def exact(score: float) -> int:

@@ -26,9 +26,7 @@ def _clips() -> pd.DataFrame:
 def check_no_shared_speaker(student: Student) -> None:
     """Check ``split(clips, seed) -> (train, test)``: no speaker on both sides, no clip lost.
 
-    Args:
-        student: The learner's function; ``clips`` is a table with ``utterance_id``, ``speaker``
-            and ``emotion``, and so are both parts.
+    ``clips`` is a table with ``utterance_id``, ``speaker`` and ``emotion``, and so are both parts.
     """
 
     def pair(split: Student) -> str | None:
@@ -68,8 +66,7 @@ def check_no_shared_speaker(student: Student) -> None:
 def check_leaking(student: Student) -> None:
     """Check ``leaking() -> letters``: which of six ways to a test score leak.
 
-    Args:
-        student: The learner's function; it gives the letters as a set, list or text.
+    It gives the letters as a set, list or text.
     """
     wrong = {
         "B": "B does not leak: whoever is tested is heard in no training clip of that fold.",
@@ -81,8 +78,7 @@ def check_leaking(student: Student) -> None:
 def check_label_budget(student: Student) -> None:
     """Check ``budget(clips, per_class, seed)``: so many labelled clips of each class, nested.
 
-    Args:
-        student: The learner's function; it gives a table of the drawn clips.
+    It gives a table of the drawn clips.
     """
 
     def size(budget: Student) -> str | None:

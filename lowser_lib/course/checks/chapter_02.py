@@ -19,9 +19,8 @@ def check_add_noise(student: Student) -> None:
     The ratio is 10·log10 of the waveform's power over that of the noise added, where power is the
     mean square.
 
-    Args:
-        student: The learner's function; ``waveform`` and ``noise`` are arrays ``(samples,)``, and
-            the noise has any level. It gives the noisy waveform.
+    ``waveform`` and ``noise`` are arrays ``(samples,)``, and the noise has any level. It gives the
+    noisy waveform.
     """
     waveform, noise = np.array([1.0, -1.0, 1.0, -1.0]), np.array([2.0, 2.0, -2.0, -2.0])
 
@@ -60,8 +59,7 @@ def check_add_noise(student: Student) -> None:
 def check_stop(student: Student) -> None:
     """Check ``stop() -> letters``: which of six plans for augmentation to stop.
 
-    Args:
-        student: The learner's function; it gives the letters as a set, list or text.
+    It gives the letters as a set, list or text.
     """
     wrong = {
         "A": "A may go on: the test brings noise, and noise at these ratios leaves the emotion.",
@@ -76,9 +74,8 @@ def check_recognised(student: Student) -> None:
     Each changed clip is compared by cosine with all clean ones but its own; it is recognised when
     the most similar one is by the same speaker.
 
-    Args:
-        student: The learner's function; ``changed`` and ``clean`` are arrays ``(N, D)``, one row a
-            clip, ``speakers`` an array ``(N,)`` of names. It gives the share recognised, 0 to 1.
+    ``changed`` and ``clean`` are arrays ``(N, D)``, one row a clip, ``speakers`` an array ``(N,)``
+    of names. It gives the share recognised, 0 to 1.
     """
     degrees = np.array([0.0, 10.0, 13.0, 100.0, 104.0])
     speakers = np.array(["ana", "ana", "bo", "bo", "bo"])
