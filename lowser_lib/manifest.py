@@ -270,8 +270,8 @@ def from_rows(rows: Iterable[Row]) -> pd.DataFrame:
     Raises:
         ManifestError: The rows break the schema, or there are none.
     """
-    found = list(rows)
-    columns = {column: [getattr(row, column) for row in found] for column in COLUMNS}
+    items = list(rows)
+    columns = {column: [getattr(row, column) for row in items] for column in COLUMNS}
     columns["emotion"] = [class_of(word) for word in columns["emotion"]]
     for column in ("raw_label", "text_id"):
         columns[column] = [value or None for value in columns[column]]

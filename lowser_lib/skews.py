@@ -66,10 +66,12 @@ def room(manifest: pd.DataFrame, owners: Mapping[str, tuple[str, ...]]) -> int:
     """The most clips that :func:`leaning` can draw whatever the lean."""
     cells = manifest.groupby(["emotion", "text_id"]).size()
     every = {str(text) for text in manifest["text_id"].dropna()}
-    least = min(cells.get((emotion, text), 0) for emotion, own in owners.items() for text in own)
+    least = min(
+        cells.get((emotion, text), 0) for emotion, texts in owners.items() for text in texts
+    )
     spread = min(cells.get((emotion, text), 0) for emotion in owners for text in every)
-    own = min(len(texts) for texts in owners.values())
-    return len(EMOTIONS) * int(min(own * least, len(every) * spread))
+    fewest = min(len(texts) for texts in owners.values())
+    return len(EMOTIONS) * int(min(fewest * least, len(every) * spread))
 
 
 def leaning(
@@ -127,15 +129,17 @@ def leaning(
 
 def _counts(
     sentences: np.ndarray,
-    own: tuple[str, ...],
+    texts: tuple[str, ...],
     lean: float,
     total: int,
     generator: np.random.Generator,
 ) -> dict[str, int]:
     """Clips of each sentence for one emotion: whole numbers that add up, own sentences first."""
-    others = [text for text in sentences if text not in own]
-    order = [*generator.permutation(np.array(own)), *generator.permutation(np.array(others))]
-    shares = [(1 - lean) / len(order) + (lean / len(own) if text in own else 0) for text in order]
+    others = [text for text in sentences if text not in texts]
+    order = [*generator.permutation(np.array(texts)), *generator.permutation(np.array(others))]
+    shares = [
+        (1 - lean) / len(order) + (lean / len(texts) if text in texts else 0) for text in order
+    ]
     # Rounding the running total, not each count, makes them add up to the emotion's clips. Half a
     # clip more or less by rounding of the machine is taken away first.
     ends = np.floor(np.cumsum(shares) * (total // len(EMOTIONS)) + 0.5 - 1e-9).astype(int)

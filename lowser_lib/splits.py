@@ -181,9 +181,9 @@ def _parts(manifest: pd.DataFrame, weights: np.ndarray, seed: int, what: str) ->
         generator.permutation(len(speakers))
         for _ in range(_RESTARTS if len(speakers) <= _FEW_SPEAKERS else 1)
     ]
-    found = [_assign(counts, weights, order) for order in orders]
-    best = min(range(len(found)), key=lambda number: found[number][1])
-    return found[best][0][speaker_codes]
+    splits = [_assign(counts, weights, order) for order in orders]
+    best = min(range(len(splits)), key=lambda number: splits[number][1])
+    return splits[best][0][speaker_codes]
 
 
 def _assign(

@@ -79,9 +79,9 @@ class Mixup(Transform):
         if not bool((share > 0).any()):
             return Augmented(clips, lengths, mixing)
 
-        own, theirs = factors(mean_square(clips, lengths), parameters)
-        own, theirs = (value.sqrt().to(clips.dtype).to(clips.device) for value in (own, theirs))
-        mixed = own[:, None] * clips + theirs[:, None] * partners(clips, lengths, partner)
+        kept, theirs = factors(mean_square(clips, lengths), parameters)
+        kept, theirs = (value.sqrt().to(clips.dtype).to(clips.device) for value in (kept, theirs))
+        mixed = kept[:, None] * clips + theirs[:, None] * partners(clips, lengths, partner)
         used = inside(lengths * (share > 0), clips.shape[-1], clips.device)
         return Augmented(torch.where(used, mixed, clips), lengths, mixing)
 
@@ -103,9 +103,9 @@ def factors(power: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
     A partner that is silent has no level to be brought to, and adds nothing.
     """
     share, partner = parameters["share"], parameters["partner"]
-    own, theirs = (1 - share).square(), share.square()
+    kept, theirs = (1 - share).square(), share.square()
     level = torch.where(power[partner] > 0, power / power[partner], 0.0)
-    return own / (own + theirs), theirs / (own + theirs) * level
+    return kept / (kept + theirs), theirs / (kept + theirs) * level
 
 
 def mix_labels(mixing: Tensor, labels: Tensor, n_classes: int) -> Tensor:

@@ -85,9 +85,9 @@ class GaussianNoise(Transform):
             random = np.random.default_rng(int(parameters["seed"][index]))
             noise = random.standard_normal(int(lengths[index]), dtype=np.float32)
             wanted = float(power[index]) * 10 ** (-float(ratios[index]) / 10)
-            found = float(np.square(noise, dtype=np.float64).mean())
+            level = float(np.square(noise, dtype=np.float64).mean())
             # Scaled before it is added: in one operation, rounding would depend on the processor.
-            noise *= np.float32(math.sqrt(wanted / found))
+            noise *= np.float32(math.sqrt(wanted / level))
             noisy[index, : len(noise)] += torch.from_numpy(noise).to(clips)
         return Augmented(noisy, lengths)
 

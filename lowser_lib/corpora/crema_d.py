@@ -66,13 +66,13 @@ class CremaD(NamedCorpus):
     def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
         """See :meth:`Corpus.utterances`; genders come from the table."""
         genders = _genders(folder / TABLE)
-        for found in super().utterances(folder):
-            if isinstance(found, Exclusion):
-                yield found
-            elif found.speaker not in genders:
-                yield Exclusion(found.path, f"actor {found.speaker} is not in {TABLE}")
+        for item in super().utterances(folder):
+            if isinstance(item, Exclusion):
+                yield item
+            elif item.speaker not in genders:
+                yield Exclusion(item.path, f"actor {item.speaker} is not in {TABLE}")
             else:
-                yield replace(found, gender=genders[found.speaker])
+                yield replace(item, gender=genders[item.speaker])
 
     def utterance(self, path: str, match: re.Match[str]) -> Utterance | Exclusion:
         """Read actor, sentence and emotion."""

@@ -233,9 +233,9 @@ def _check_complete(data: bytes, name: str) -> None:
     sound = next(_sound_chunks(data), None)
     if sound is not None:
         start, size = sound
-        found = max(0, len(data) - start)
-        if found < size < _UNKNOWN_LENGTH:
-            raise _cut_short(name, f"{size} bytes of sound announced, {found} found")
+        present = max(0, len(data) - start)
+        if present < size < _UNKNOWN_LENGTH:
+            raise _cut_short(name, f"{size} bytes of sound announced, {present} found")
 
 
 def _sound_chunks(data: bytes) -> Iterator[tuple[int, int]]:

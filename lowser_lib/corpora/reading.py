@@ -72,8 +72,8 @@ def survey(name: str, root: Path, jobs: int = 1, as_it_came: bool = False) -> Re
     """
     corpus = get(name)
     folder = corpus_folder(corpus, root)
-    found = corpus.survey(folder) if as_it_came else corpus.utterances(folder)
-    return _to_rows(corpus, folder, found, jobs)
+    items = corpus.survey(folder) if as_it_came else corpus.utterances(folder)
+    return _to_rows(corpus, folder, items, jobs)
 
 
 def corpus_folder(corpus: Corpus, root: Path) -> Path:
@@ -101,14 +101,14 @@ def corpus_folder(corpus: Corpus, root: Path) -> Path:
 
 
 def _to_rows(
-    corpus: Corpus, folder: Path, found: Iterable[Utterance | Exclusion], jobs: int
+    corpus: Corpus, folder: Path, items: Iterable[Utterance | Exclusion], jobs: int
 ) -> Reading:
     """Turn what a parser found into rows, reading each file's header."""
     utterances: list[Utterance] = []
     exclusions: list[Exclusion] = []
     taken: dict[str, str] = {}
     named: set[str] = set()
-    for item in found:
+    for item in items:
         named.add(item.path)
         if isinstance(item, Exclusion):
             exclusions.append(replace(item, path=f"{corpus.name}/{item.path}"))

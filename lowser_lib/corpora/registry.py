@@ -140,12 +140,12 @@ def found(root: Path) -> tuple[str, ...]:
     if not root.is_dir():
         return ()
     folders = {folder.name for folder in root.iterdir() if folder.is_dir()}
-    own = sorted(
+    tables = sorted(
         folder
         for folder in folders
         if folder not in _REGISTRY and _is_name(folder) and (root / folder / TABLE).is_file()
     )
-    return (*(name for name in _REGISTRY if name in folders), *(OWN + name for name in own))
+    return (*(name for name in _REGISTRY if name in folders), *(OWN + name for name in tables))
 
 
 def _is_name(name: str) -> bool:

@@ -156,9 +156,11 @@ def _lines(name: str, table: Path) -> list[str]:
 def _header(name: str, table: Path, lines: list[str]) -> tuple[list[str], str]:
     """Column names, and what parts them: the mark that finds most of the columns."""
     first = lines[0]
-    found = {mark: [cell.strip(' "').lower() for cell in first.split(mark)] for mark in _DELIMITERS}
-    delimiter = max(found, key=lambda mark: len({*COLUMNS} & {*found[mark]}))
-    header = found[delimiter]
+    columns = {
+        mark: [cell.strip(' "').lower() for cell in first.split(mark)] for mark in _DELIMITERS
+    }
+    delimiter = max(columns, key=lambda mark: len({*COLUMNS} & {*columns[mark]}))
+    header = columns[delimiter]
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise CorpusError(
@@ -324,8 +326,8 @@ class NewTable:
                 f"two people with one number each need a letter of the gender in {{speaker}}"
             )
         labels = Counter((line["label"], line.get(CLASS_COLUMN)) for line in self.lines)
-        for (label, own), number in sorted(labels.items(), key=str):
-            into = own or class_of(label) or "no class of the course"
+        for (label, given), number in sorted(labels.items(), key=str):
+            into = given or class_of(label) or "no class of the course"
             report.append(f"label {label or '(none)'}: {number} clips, {into}")
         report += [f"left out: {item.path}: {item.reason}" for item in self.exclusions[:10]]
         if len(self.exclusions) > 10:
@@ -423,9 +425,9 @@ def words_shown() -> str:
 def _expression(pattern: str) -> tuple[re.Pattern[str], list[str]]:
     """The pattern as a regular expression, and the columns it gives."""
     parts, given, place = ["/"], [], 0
-    for found in _FIELD.finditer(pattern):
-        parts.append(re.escape(pattern[place : found.start()]))
-        name = found.group(1)
+    for field in _FIELD.finditer(pattern):
+        parts.append(re.escape(pattern[place : field.start()]))
+        name = field.group(1)
         if name is not None and (name not in COLUMNS[1:] or name in given):
             raise CorpusError(
                 f"{{{name}}} in the pattern {pattern!r}: it may hold each of "
@@ -433,6 +435,6 @@ def _expression(pattern: str) -> tuple[re.Pattern[str], list[str]]:
             )
         parts.append(f"(?P<{name}>[^/]+?)" if name else "[^/]*?")
         given += [name] if name else []
-        place = found.end()
+        place = field.end()
     parts.append(re.escape(pattern[place:]) + r"\Z")
     return re.compile("".join(parts)), given

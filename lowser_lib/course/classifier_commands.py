@@ -115,21 +115,21 @@ def scores(
     # A class that nobody spoke and nothing was taken for has no score: it would count as 0.
     numbers = [n for n in range(len(classes)) if n in truth or n in answers]
     voices = np.where(speakers == "", "unknown", speakers).astype(str)
-    found: dict[str, Any] = {"protocol": protocol, "clips": len(truth), "chance": 1 / len(classes)}
+    card: dict[str, Any] = {"protocol": protocol, "clips": len(truth), "chance": 1 / len(classes)}
     for metric in METRICS:
         interval = speaker_bootstrap(truth, answers, voices, numbers, metric)
         ends = [None if np.isnan(end) else round(end, 4) for end in (interval.low, interval.high)]
-        found[metric] = {"estimate": round(interval.estimate, 4), "interval_95": ends}
-    return found
+        card[metric] = {"estimate": round(interval.estimate, 4), "interval_95": ends}
+    return card
 
 
 def _of_corpora(table: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
     """What the card says of the clips."""
-    found = []
+    entries = []
     for name in names:
         card = corpora.get(name).card
         rows = table[table["corpus"] == preparation.folder_name(name)]
-        found.append(
+        entries.append(
             {
                 "name": name,
                 "clips": len(rows),
@@ -141,7 +141,7 @@ def _of_corpora(table: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
             }
         )
     note = "A model made from speech falls under what the speech may be used for, too."
-    return {"corpora": found, "licence_note": note}
+    return {"corpora": entries, "licence_note": note}
 
 
 def _fine_tuned(
@@ -192,8 +192,8 @@ def _summary(model: classifier.Classifier, asked: str) -> str:
     share, step = model.model.share, model.standardisation
     chosen = f"standardisation: {step}"
     if asked == "rule":
-        told = "cannot be told" if np.isnan(share) else f"{share:.2f}"
-        chosen += f" (by the rule: what speakers tell of the predicted emotion, {told})"
+        value = "cannot be told" if np.isnan(share) else f"{share:.2f}"
+        chosen += f" (by the rule: what speakers tell of the predicted emotion, {value})"
     lines = [
         f"classes: {', '.join(model.classes)}", f"encoder: {model.encoder.description}", chosen,
     ]  # fmt: skip
@@ -232,9 +232,9 @@ def run_predict(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
         print(table.round(3).to_string())
-        heard = "these files as a corpus" if options.adapt else "the training corpora's average"
+        reference = "these files as a corpus" if options.adapt else "the training corpora's average"
         voice = ", the one voice taken out" if voices and model.standardisation == "speaker" else ""
-        print(f"standardised by {model.standardisation}: {heard}{voice}")
+        print(f"standardised by {model.standardisation}: {reference}{voice}")
     if failed:
         print(f"{len(failed)} of {len(options.files)} files could not be heard", file=sys.stderr)
     return 1 if failed else 0

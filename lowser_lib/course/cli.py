@@ -225,10 +225,10 @@ def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser
     forms = predict.add_mutually_exclusive_group()
     forms.add_argument("--csv", action="store_true", help="print CSV instead of a table")
     forms.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    heard = predict.add_mutually_exclusive_group()
-    heard.add_argument("--one-speaker", action="store_true", help="all files are of one voice, "
+    mode = predict.add_mutually_exclusive_group()
+    mode.add_argument("--one-speaker", action="store_true", help="all files are of one voice, "
                        "which is taken out where the model does so")  # fmt: skip
-    heard.add_argument("--adapt", action="store_true", help="standardise the files as a corpus of "
+    mode.add_argument("--adapt", action="store_true", help="standardise the files as a corpus of "
                        "its own: for many files of a new place or language")  # fmt: skip
     predict.set_defaults(command=_predict)
 

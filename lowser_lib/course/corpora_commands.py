@@ -22,8 +22,8 @@ def show(names: Sequence[str]) -> int:
     root = paths.corpora_root()
     print(f"real corpora: {root or f'{paths.CORPORA_VARIABLE} is not set'}")
     print(f"made by the course: {paths.made_corpora()}\n")
-    own = [name for name in (corpora.found(root) if root else ()) if name.startswith("table:")]
-    known = (*corpora.names(), *own)
+    tables = [name for name in (corpora.found(root) if root else ()) if name.startswith("table:")]
+    known = (*corpora.names(), *tables)
     width = max(map(len, known))
     for name in known:
         card = corpora.get(name).card
@@ -44,13 +44,13 @@ def verify(names: Sequence[str], jobs: int) -> int:
         try:
             place = _root(name, root)
             check = audio.faulty_rows(place, jobs)
-            found = corpora.verify(name, place, jobs=jobs, check=check)
+            verification = corpora.verify(name, place, jobs=jobs, check=check)
         except LowserError as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = True
             continue
-        print(found.summary(), flush=True)
-        failed = failed or not found.ok
+        print(verification.summary(), flush=True)
+        failed = failed or not verification.ok
     return int(failed)
 
 

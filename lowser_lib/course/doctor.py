@@ -67,10 +67,10 @@ class Check:
 def check_python(version: Sequence[int] = sys.version_info[:3]) -> Check:
     """Is Python one that the lock resolves for?"""
     supported = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
-    found = ".".join(str(part) for part in version)
+    running = ".".join(str(part) for part in version)
     ok = tuple(version)[:2] in PYTHONS
     remedy = "" if ok else f"install Python {supported}, remove .venv, and {SETUP_REMEDY}"
-    return Check("Python", ok, f"{found} (the course is tested with {supported})", remedy)
+    return Check("Python", ok, f"{running} (the course is tested with {supported})", remedy)
 
 
 def read_lock(text: str) -> dict[str, str]:
@@ -122,11 +122,11 @@ def check_packages(
         return Check(name, False, f"{lock} cannot be read: {error}", "restore it: git checkout")
     wrong = []
     for package, wanted in pins.items():
-        found = version_of(package)
-        if found is None:
+        installed = version_of(package)
+        if installed is None:
             wrong.append(f"{package} missing (want {wanted})")
-        elif Version(found).public != Version(wanted).public:
-            wrong.append(f"{package} {found} (want {wanted})")
+        elif Version(installed).public != Version(wanted).public:
+            wrong.append(f"{package} {installed} (want {wanted})")
     if not wrong:
         return Check(name, True, f"all {len(pins)} as in {LOCK_NAME}")
     detail = f"{len(wrong)} of {len(pins)} not as in {LOCK_NAME}: {_some(wrong)}"
@@ -144,9 +144,11 @@ def _check_declared(name: str, version_of: Callable[[str], str | None]) -> Check
     needed = [Requirement(line) for line in declared]
     needed = [each for each in needed if not each.marker or each.marker.evaluate({"extra": ""})]
     for requirement in needed:
-        found = version_of(requirement.name)
-        if found is None or not requirement.specifier.contains(found, prereleases=True):
-            wrong.append(f"{requirement.name} {found or 'missing'} (want {requirement.specifier})")
+        installed = version_of(requirement.name)
+        if installed is None or not requirement.specifier.contains(installed, prereleases=True):
+            wrong.append(
+                f"{requirement.name} {installed or 'missing'} (want {requirement.specifier})"
+            )
     detail = f"no {LOCK_NAME} in sight (not a checkout); "
     if wrong:
         detail += f"{len(wrong)} of {len(needed)} outside the declared ranges: {_some(wrong)}"
@@ -184,16 +186,16 @@ def check_gpu() -> Check:
             devices = [
                 torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())
             ]
-            found = ", ".join(
+            device = ", ".join(
                 f"{gpu.name} ({gpu.total_memory / 1024**3:.0f} GiB)" for gpu in devices
             )
         elif torch.backends.mps.is_available():
-            found = "Apple GPU (mps)"
+            device = "Apple GPU (mps)"
         else:
-            found = "none; the fast and open profiles need none"
+            device = "none; the fast and open profiles need none"
     except Exception as error:  # reported by check_torch_pair; a GPU is only informative
-        found = f"cannot tell ({type(error).__name__})"
-    return Check("GPU", True, found)
+        device = f"cannot tell ({type(error).__name__})"
+    return Check("GPU", True, device)
 
 
 def _existing(folder: Path) -> Path:

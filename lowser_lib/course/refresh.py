@@ -68,9 +68,9 @@ def refresh(chapter: Chapter) -> None:
         raise RunError(f"{chapter.path.name} is left as it was: {error}") from error
     normalise(notebook)
     text = nbformat.writes(notebook).rstrip("\n") + "\n"
-    found = list(output_problems(notebook)) + list(size_problems(len(text.encode("utf-8"))))
-    if found:
-        raise RunError(f"{chapter.path.name} is left as it was: {'; '.join(found)}")
+    problems = list(output_problems(notebook)) + list(size_problems(len(text.encode("utf-8"))))
+    if problems:
+        raise RunError(f"{chapter.path.name} is left as it was: {'; '.join(problems)}")
     files.write_text(chapter.path, text)
 
 
@@ -127,9 +127,9 @@ def order_problems(notebook: Any) -> Iterator[str]:
         for cell in notebook.cells
         if cell.cell_type == "code" and cell.source.strip()
     ]
-    for number, found in enumerate(counts, start=1):
-        if found != number:
-            shown = "not run" if found is None else f"run as number {found}"
+    for number, count in enumerate(counts, start=1):
+        if count != number:
+            shown = "not run" if count is None else f"run as number {count}"
             yield f"code cell {number} was {shown}; run: lowser refresh"
             return
 

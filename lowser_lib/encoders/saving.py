@@ -75,11 +75,11 @@ def load_encoder(path: Path, like: WhisperEncoder) -> tuple[WhisperEncoder, dict
     """
     checkpoint = checkpoints.read_openai(path, f"Whisper encoder from the file {path.name}")
     expected = asdict(dimensions(like))
-    found = asdict(checkpoint.dimensions)
+    stored = asdict(checkpoint.dimensions)
     differing = [
-        f"{name} is {found[name]}, not {value}"
+        f"{name} is {stored[name]}, not {value}"
         for name, value in expected.items()
-        if found[name] != value
+        if stored[name] != value
     ]
     if differing:
         raise CheckpointError(

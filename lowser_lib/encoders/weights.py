@@ -78,8 +78,8 @@ def copy(encoder: AudioEncoder, checkpoint: Checkpoint) -> None:
     for name in sorted(target.keys() & given.keys()):
         weight, wanted = given[name], tuple(target[name].shape)
         if not isinstance(weight, Tensor) or tuple(weight.shape) != wanted:
-            found = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
-            problems.append(f"{name} is {found}, not {wanted}")
+            shape = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+            problems.append(f"{name} is {shape}, not {wanted}")
         elif not weight.is_floating_point() or not bool(torch.isfinite(weight).all()):
             problems.append(f"{name} holds values that are not numbers")
     if problems:

@@ -106,13 +106,14 @@ def pair_alignment(embeddings: ArrayLike, labels: ArrayLike, alpha: float = 2.0)
     """
     if not alpha > 0:
         raise ValueError(f"alpha must be above 0, not {alpha!r}")
-    directions, own = _directions(embeddings), np.asarray(labels)
-    if own.shape != (len(directions),):
+    directions, names = _directions(embeddings), np.asarray(labels)
+    if names.shape != (len(directions),):
         raise EvaluationError(
-            f"labels must have one value for each of {len(directions)} clips, not shape {own.shape}"
+            f"labels must have one value for each of {len(directions)} clips, not shape "
+            f"{names.shape}"
         )
-    first, second = np.triu_indices(len(own), 1)  # in the order of pdist
-    positive = own[first] == own[second]
+    first, second = np.triu_indices(len(names), 1)  # in the order of pdist
+    positive = names[first] == names[second]
     distances = pdist(directions)[positive]
     return float((distances**alpha).mean()) if len(distances) else float("nan")
 
@@ -155,16 +156,16 @@ def judge_collapse(
         start: The same, early in training: what use was made of the space before. None: unknown,
             and only an outright collapse is found.
     """
-    found = []
+    signs = []
     if figures["spread"] < LEAST_SPREAD:
-        found.append(f"all embeddings point nearly the same way (spread {figures['spread']:.3f})")
+        signs.append(f"all embeddings point nearly the same way (spread {figures['spread']:.3f})")
     for name, words in (("spread", "the spread"), ("effective_rank", "the effective rank")):
         if start is not None and figures[name] < SHARE * start[name]:
-            found.append(f"{words} fell from {start[name]:.3g} to {figures[name]:.3g}")
+            signs.append(f"{words} fell from {start[name]:.3g} to {figures[name]:.3g}")
     reason = ""
-    if found:
+    if signs:
         reason = (
-            f"embeddings have collapsed: {'; '.join(found)}. Likely causes: no predictor; a target "
+            f"embeddings have collapsed: {'; '.join(signs)}. Likely causes: no predictor; a target "
             "network that follows at once (τ near 0) or lets gradients through; a learning rate "
             "or weight decay too high; too little weight on the labels"
         )
@@ -175,7 +176,7 @@ def judge_collapse(
         )
     if reason:
         warnings.warn(reason, stacklevel=2)
-    return Verdict(bool(found), reason)
+    return Verdict(bool(signs), reason)
 
 
 def judge_history(rows: Sequence[Mapping[str, float]], space: str = "projection") -> Verdict:

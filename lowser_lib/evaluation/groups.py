@@ -160,8 +160,8 @@ class Pair:
         numbers = [answers.groups.index(name) for name in between]
         lacking = []  # of both groups, class by class
         for number in numbers:
-            held = [(int(one.sum()), answers.speakers(one)) for one in answers.cells(number)]
-            lacking.append([least.missing(*one) for one in held])
+            held = [(int(cell.sum()), answers.speakers(cell)) for cell in answers.cells(number)]
+            lacking.append([least.missing(*cell) for cell in held])
         counts = answers.counts(numbers)
         member = counts[0].sum(axis=(2, 3)) > 0
         usable = np.array([not any(both) for both in zip(*lacking, strict=True)])
@@ -199,19 +199,19 @@ class Pair:
             accuracy = right.sum(axis=-1) / spoken.sum(axis=-1)
         # What nobody of the first group says needs no recall of the second's.
         lent = np.where(share[..., 0, :] > 0, share[..., 0, :] * recall[..., 1, :], 0.0).sum(-1)
-        found = {
+        sides = {
             "accuracy": (accuracy[..., 0], accuracy[..., 1]),
             MIX: (lent, accuracy[..., 1]),
             UNDERSTANDING: (accuracy[..., 0], lent),
         }
         for number, label in enumerate(self.labels):
-            found[f"recall of {label}"] = recall[..., 0, number], recall[..., 1, number]
+            sides[f"recall of {label}"] = recall[..., 0, number], recall[..., 1, number]
         inside = recall[..., self.usable]
         mean = inside.sum(axis=-1) / max(1, int(self.usable.sum()))
         weighed = (inside * self.mix[self.usable]).sum(axis=-1)
-        found[CONDITIONAL] = mean[..., 0], mean[..., 1]
-        found[STANDARDISED] = weighed[..., 0], weighed[..., 1]
-        return found
+        sides[CONDITIONAL] = mean[..., 0], mean[..., 1]
+        sides[STANDARDISED] = weighed[..., 0], weighed[..., 1]
+        return sides
 
     def _explain(self, between: tuple[Any, Any], lacking: list[list[str]], whole: str) -> None:
         """Note down what every gap rests on."""

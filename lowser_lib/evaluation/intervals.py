@@ -254,8 +254,8 @@ def paired(
     generator = np.random.default_rng(0) if generator is None else generator
     counts = [side.confusions() for side in (first, second)]
     weights = speaker_weights(counts[0].shape[1], n_resamples, generator)
-    one, other = (of_counts(side, weights, statistic) for side in counts)
-    return difference(one, other, level, generator, (-1, 1))
+    left, right = (of_counts(side, weights, statistic) for side in counts)
+    return difference(left, right, level, generator, (-1, 1))
 
 
 def difference(
@@ -289,7 +289,7 @@ def jackknife(
     whole = statistic(sides)
     n_seeds, n_speakers = sides[0].shape[:2]
     kept = 1 - np.eye(n_speakers, dtype=np.int64)[:, :, None, None]  # nobody changes places
-    without = np.array([statistic([side * one for side in sides]) for one in kept])
+    without = np.array([statistic([side * mask for side in sides]) for mask in kept])
     deviations = without - without.mean(axis=0)
     factor = (n_speakers - 1) / n_speakers
     of_speakers = factor * float((deviations.mean(axis=1) ** 2).sum())

@@ -103,8 +103,8 @@ def probe(
     dealt = [control_labels(truth, groups, generator) for _ in range(controls)]
 
     def score(answers: NDArray[Any]) -> float:
-        said = probe_answers(features, answers, fold)
-        return classification_metrics(answers, said, range(len(names)))["uar"]
+        answered = probe_answers(features, answers, fold)
+        return classification_metrics(answers, answered, range(len(names)))["uar"]
 
     return Probe(
         score=score(truth),

@@ -219,9 +219,9 @@ def _mixed(
     """Mean score over seeds of answers of ``ones`` for speakers kept, of ``others`` elsewhere."""
     scores = [
         metric_from_counts(
-            np.tensordot(kept, one, axes=1) + np.tensordot(1 - kept, other, axes=1), metric
+            np.tensordot(kept, first, axes=1) + np.tensordot(1 - kept, other, axes=1), metric
         )
-        for one, other in zip(ones, others, strict=True)
+        for first, other in zip(ones, others, strict=True)
     ]
     return np.asarray(np.mean(scores, axis=0))
 
@@ -235,7 +235,7 @@ def _sums(
         raise EvaluationError(
             f"groups must have one value for each of {len(differences)} pairs, not {names.shape}"
         )
-    codes, found = pd.factorize(names)
+    codes, units = pd.factorize(names)
     if (codes < 0).any():
         raise EvaluationError(f"groups: {int((codes < 0).sum())} pairs have none; name them all")
-    return np.bincount(codes, weights=differences, minlength=len(found)).astype(np.float64)
+    return np.bincount(codes, weights=differences, minlength=len(units)).astype(np.float64)

@@ -34,20 +34,20 @@ def find_chapters(notebooks: Path, wanted: Sequence[str] | None = None) -> list[
     Raises:
         RunError: There are no notebooks, or a wanted number has none.
     """
-    found = {}
+    chapters = {}
     for path in sorted(notebooks.glob("*.ipynb")):
         match = _FILE.fullmatch(path.name)
         if match:
-            found[match[1]] = Chapter(match[1], path)
-    if not found:
+            chapters[match[1]] = Chapter(match[1], path)
+    if not chapters:
         raise RunError(f"no notebooks named NN_title.ipynb in {notebooks}")
     if wanted is None:
-        return list(found.values())
+        return list(chapters.values())
     numbers = sorted({number.zfill(2) for number in wanted})
-    missing = [number for number in numbers if number not in found]
+    missing = [number for number in numbers if number not in chapters]
     if missing:
-        raise RunError(f"no chapter {', '.join(missing)}; there are {', '.join(found)}")
-    return [found[number] for number in numbers]
+        raise RunError(f"no chapter {', '.join(missing)}; there are {', '.join(chapters)}")
+    return [chapters[number] for number in numbers]
 
 
 def read_notebook(path: Path) -> Any:

@@ -233,10 +233,10 @@ def limit(table: pd.DataFrame, maximum: int | None) -> pd.DataFrame:
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     if len(table) and table["emotion"].isna().all():
         labels = table["raw_label"].dropna().value_counts()
-        found = ", ".join(f"{label} ({number})" for label, number in labels.head(10).items())
+        listed = ", ".join(f"{label} ({number})" for label, number in labels.head(10).items())
         raise ProfileError(
             f"no clip of corpus {table['corpus'].iloc[0]!r} has a label of the classes "
-            f"{', '.join(manifest.EMOTIONS)}; its labels: {found or 'none'}"
+            f"{', '.join(manifest.EMOTIONS)}; its labels: {listed or 'none'}"
         )
     return table[table["emotion"].notna()].reset_index(drop=True)
 

@@ -129,15 +129,17 @@ def missing_message(name: str, card: DataCard, root: Path | None) -> str:
     if root == paths.made_corpora():
         return f"corpus {name!r} has not been made; run: lowser corpora prepare {name}"
     if root is None:
-        found = f"corpus {name!r} is needed, and {paths.CORPORA_VARIABLE} is not set; set it to a "
-        found += f"folder and put the corpus into its subfolder {folder_name(name)}/"
+        missing = (
+            f"corpus {name!r} is needed, and {paths.CORPORA_VARIABLE} is not set; set it to a "
+        )
+        missing += f"folder and put the corpus into its subfolder {folder_name(name)}/"
     else:
-        found = f"corpus {name!r} is not in {root / folder_name(name)}"
+        missing = f"corpus {name!r} is not in {root / folder_name(name)}"
     where, layout = card.where.rstrip("."), card.layout.rstrip(".")
     if card.downloadable:
         target = f"--root {root}" if root else "--root FOLDER"
         where = f"`python data_scripts/download_corpora.py {name} {target}`, or {where}"
-    return f"{found}. Where to get it: {where}. What belongs there: {layout}."
+    return f"{missing}. Where to get it: {where}. What belongs there: {layout}."
 
 
 def content_hash(files: Iterable[str], root: Path) -> str:

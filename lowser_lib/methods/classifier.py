@@ -248,8 +248,8 @@ def train(
         TrainingError: fewer than two classes have a clip.
     """
     view = WhisperView(encoder.eval(), layer, pooled=True)
-    found = extract_all(view, table, roots, cache, progress=progress)
-    clips = Embedded.of_manifest(np.stack(found), table, classes)
+    states = extract_all(view, table, roots, cache, progress=progress)
+    clips = Embedded.of_manifest(np.stack(states), table, classes)
     model = train_frozen(clips, None, config, len(classes))
     return Classifier(encoder, model, classes, layer=layer, encoder_name=encoder_name), clips
 
@@ -319,12 +319,12 @@ def load(
         tensors = files.read_safetensors(
             place / WEIGHTS, CheckpointError, remedy, expected=card.pop("sha256")
         )
-        found = encoder or _encoder(card, tensors, place, download_root)
+        whole = encoder or _encoder(card, tensors, place, download_root)
         wanted = card["encoder"]["tensor_hash"]
-        if found.tensor_hash() != wanted:
+        if whole.tensor_hash() != wanted:
             raise CheckpointError(
                 f"{place}: made with {card['encoder']['description']} (tensors {wanted[:12]}), but "
-                f"the encoder at hand is {found.description} (tensors {found.tensor_hash()[:12]}); "
+                f"the encoder at hand is {whole.description} (tensors {whole.tensor_hash()[:12]}); "
                 "its answers would mean nothing. Give the encoder that the card names"
             )
         step = card["standardisation"]
@@ -342,7 +342,11 @@ def load(
             share,
         )
         known = Classifier(
-            found, model, card["classes"], layer=card["layer"], encoder_name=card["encoder"]["name"]
+            whole,
+            model,
+            card["classes"],
+            layer=card["layer"],
+            encoder_name=card["encoder"]["name"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -305,10 +305,10 @@ def group_curves(
         if level is not None:
             ax.axhline(level, color="#888888", linestyle="--", linewidth=1)
         for shift, (group, colour) in zip(aside, colours_for(groups).items(), strict=True):
-            own = table[(table["test"] == test) & (table["group"] == group)].sort_values("share")
-            place = own["share"].to_numpy(dtype=np.float64) + shift
-            ax.plot(place, own["estimate"], "o-", color=colour, markersize=4, label=str(group))
-            ax.vlines(place, own["low"], own["high"], color=colour, linewidth=1.6, alpha=0.6)
+            part = table[(table["test"] == test) & (table["group"] == group)].sort_values("share")
+            place = part["share"].to_numpy(dtype=np.float64) + shift
+            ax.plot(place, part["estimate"], "o-", color=colour, markersize=4, label=str(group))
+            ax.vlines(place, part["low"], part["high"], color=colour, linewidth=1.6, alpha=0.6)
         ax.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
         ax.set_xticks(shares)
         ax.tick_params(axis="x", labelsize=8)

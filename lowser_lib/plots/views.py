@@ -58,7 +58,7 @@ def family_bars(
         ax.grid(axis="y")
     drawn = {family[name] for name in bars}
     ax.legend(
-        handles=[Patch(color=colours[one], label=str(one)) for one in colours if one in drawn],
+        handles=[Patch(color=colours[kind], label=str(kind)) for kind in colours if kind in drawn],
         loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.3,
     )  # fmt: skip
     ax.set_title(title)

@@ -93,12 +93,12 @@ def extract_all(
         return list(_extract(view, clips, jobs, progress))
     folder = view_folder(view, cache_dir)
     keys = [content_hash(clip) for clip in clips]
-    found = read_entries(folder, set(keys))
-    missing = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in found}
+    entries = read_entries(folder, set(keys))
+    missing = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in entries}
     if missing:
         _fill(folder, view, missing, jobs, progress)
-        found |= read_entries(folder, set(missing))
-    lost = set(keys) - set(found)
+        entries |= read_entries(folder, set(missing))
+    lost = set(keys) - set(entries)
     if lost:
         raise CacheError(
             f"{len(lost)} entries that were just written to {folder} cannot be read back: check "
@@ -107,7 +107,7 @@ def extract_all(
     # Two rows with the same sound must not share memory: someone may write into one of them.
     first: dict[str, int] = {}
     return [
-        found[key] if first.setdefault(key, row) == row else found[key].copy()
+        entries[key] if first.setdefault(key, row) == row else entries[key].copy()
         for row, key in enumerate(keys)
     ]
 
@@ -142,10 +142,10 @@ def read_entries(folder: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
     Raises:
         CacheError: A shard is there but cannot be read.
     """
-    found: dict[str, NDArray[Any]] = {}
+    entries: dict[str, NDArray[Any]] = {}
     for shard in sorted(folder.glob("*.safetensors")):
         try:
-            found |= _read_shard(shard, keys - found.keys())
+            entries |= _read_shard(shard, keys - entries.keys())
         except FileNotFoundError:
             continue  # another process has just found it damaged
         except OSError as error:
@@ -161,7 +161,7 @@ def read_entries(folder: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
             )
             with files.writing(shard, CacheError, "name another folder with LOWSER_HOME"):
                 shard.unlink(missing_ok=True)
-    return found
+    return entries
 
 
 def write_shard(folder: Path, entries: dict[str, NDArray[Any]]) -> Path:
@@ -281,7 +281,7 @@ def contents(cache_dir: Path) -> list[CachedView]:
     Raises:
         CacheError: A folder cannot be read.
     """
-    found = []
+    listed = []
     for folder in _folders(cache_dir):
         shards = clips = size = 0
         for file in _files(folder):
@@ -292,8 +292,8 @@ def contents(cache_dir: Path) -> list[CachedView]:
                     shards += 1
                     clips += _count(file)
         if shards or size:
-            found.append(CachedView(folder.parent.name, folder.name, shards, clips, size))
-    return found
+            listed.append(CachedView(folder.parent.name, folder.name, shards, clips, size))
+    return listed
 
 
 def clear(cache_dir: Path, view: str | None = None) -> int:
@@ -308,9 +308,9 @@ def clear(cache_dir: Path, view: str | None = None) -> int:
     Raises:
         CacheError: The view has nothing there, or a file cannot be deleted.
     """
-    folders = [one for one in _folders(cache_dir) if view in (None, one.parent.name)]
+    folders = [place for place in _folders(cache_dir) if view in (None, place.parent.name)]
     if view is not None and not folders:
-        known = ", ".join(sorted({one.parent.name for one in _folders(cache_dir)})) or "nothing"
+        known = ", ".join(sorted({place.parent.name for place in _folders(cache_dir)})) or "nothing"
         raise CacheError(f"the cache {cache_dir} has no view {view!r}; it holds {known}")
     freed = 0
     for folder in folders:

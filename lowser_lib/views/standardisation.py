@@ -151,8 +151,8 @@ class Standardiser:
                 for voice in set(voices[rows]) - {""}:
                     its = voices[rows] == voice
                     share = its.sum() / (its.sum() + self.prior)
-                    own = matrix[rows][its].mean(axis=0)
-                    means[its] = share * own + (1 - share) * statistics.mean
+                    voice_mean = matrix[rows][its].mean(axis=0)
+                    means[its] = share * voice_mean + (1 - share) * statistics.mean
             result[rows] = statistics.scaled(matrix[rows] - means)
         return result
 
@@ -191,8 +191,8 @@ def speaker_share(speakers: ArrayLike, predicted: ArrayLike) -> float:
     expected = expected_mutual_information(table, len(answers))
     shares = np.unique(answers, return_counts=True)[1] / len(answers)
     most = -float((shares * np.log(shares)).sum()) - expected
-    found = mutual_info_score(None, None, contingency=table) - expected
-    return float(found / most) if most > 1e-12 else float("nan")
+    information = mutual_info_score(None, None, contingency=table) - expected
+    return float(information / most) if most > 1e-12 else float("nan")
 
 
 def chosen_step(share: float, limit: float = SHARE_LIMIT) -> str:
@@ -281,23 +281,23 @@ def standardise_speakers(
         raise ValueError(f"prior must be at least 0, not {prior!r}")
     if not chosen.any():
         raise AudioError("no reference clip: there is nothing to tell what speakers are like")
-    rows = [np.asarray(one) if frames else np.asarray(one)[..., None] for one in arrays]
+    rows = [np.asarray(array) if frames else np.asarray(array)[..., None] for array in arrays]
     all_mean, all_variance = _moments([row for row, mark in zip(rows, chosen, strict=True) if mark])
     by_speaker: dict[str, list[int]] = {}
     for index, speaker in enumerate(speakers):
         by_speaker.setdefault(speaker, []).append(index)
-    found: list[np.ndarray] = [np.empty(0)] * len(rows)
+    changed_arrays: list[np.ndarray] = [np.empty(0)] * len(rows)
     for indices in by_speaker.values():
         mean, variance = _moments([rows[index] for index in indices])
-        own = len(indices) / (len(indices) + prior)
-        mean = own * mean + (1 - own) * all_mean
-        deviation = np.sqrt(own * variance + (1 - own) * all_variance)
+        weight = len(indices) / (len(indices) + prior)
+        mean = weight * mean + (1 - weight) * all_mean
+        deviation = np.sqrt(weight * variance + (1 - weight) * all_variance)
         # What does not vary stays at zero, as in the encoders' own statistics.
         scale = np.where(deviation > FLOOR**2, 1 / np.maximum(deviation, FLOOR**2), 0.0)
         for index in indices:
             changed = (rows[index] - mean) * scale
-            found[index] = (changed if frames else changed[..., 0]).astype(np.float32)
-    return found
+            changed_arrays[index] = (changed if frames else changed[..., 0]).astype(np.float32)
+    return changed_arrays
 
 
 def _moments(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

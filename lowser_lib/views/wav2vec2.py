@@ -107,8 +107,8 @@ class Wav2Vec2(nn.Module):
         Returns:
             A model of one's own, to be trained or kept: float32, on the CPU, set to evaluation.
         """
-        found = wav2vec2_sources.find(name_or_bundle, download_root, address, sha256)
-        return cls.from_source(found)
+        source = wav2vec2_sources.find(name_or_bundle, download_root, address, sha256)
+        return cls.from_source(source)
 
     @classmethod
     def random(cls, name_or_bundle: str | Wav2Vec2Bundle = "nano", seed: int = 0) -> Wav2Vec2:
@@ -153,7 +153,7 @@ class Wav2Vec2(nn.Module):
         lengths = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
         if self.has_group_norm and len(lengths.unique()) > 1:
             features = [extractor(clip[None], None)[0][0] for clip in clips]
-            counts = torch.tensor([len(one) for one in features], device=lengths.device)
+            counts = torch.tensor([len(frames) for frames in features], device=lengths.device)
             return pad_sequence(features, batch_first=True), counts
         convolved: tuple[Tensor, Tensor] = extractor(pad_sequence(clips, batch_first=True), lengths)
         return convolved
@@ -213,9 +213,9 @@ def wav2vec2_features(
         inside = inside[:, None] if states.ndim == 4 else inside
         return states * inside[..., None], counts
     alone = [model.transform(model.convolve([clip])[0], None, layer)[0] for clip in clips]
-    counts = torch.tensor([one.shape[-2] for one in alone], device=waveforms.device)
+    counts = torch.tensor([row.shape[-2] for row in alone], device=waveforms.device)
     longest = int(counts.max())
-    return torch.stack([F.pad(one, (0, 0, 0, longest - one.shape[-2])) for one in alone]), counts
+    return torch.stack([F.pad(row, (0, 0, 0, longest - row.shape[-2])) for row in alone]), counts
 
 
 def _clips(model: Wav2Vec2, waveforms: Tensor, lengths: Tensor | None) -> list[Tensor]:
@@ -289,8 +289,8 @@ class Wav2Vec2View:
                 damaged, or could not be fetched; the message says what to do.
             ValueError: the name is not known, or the model has no such layer.
         """
-        found = wav2vec2_sources.find(name_or_bundle, download_root, address, sha256)
-        self._set(found, layer, pooled)
+        source = wav2vec2_sources.find(name_or_bundle, download_root, address, sha256)
+        self._set(source, layer, pooled)
 
     @classmethod
     def random(
@@ -344,8 +344,8 @@ class Wav2Vec2View:
         with torch.inference_mode():
             states, _ = wav2vec2_features(_shared(self.source), samples[None], layer=self.layer)
             features = states[0].mean(dim=-2) if self.pooled else states[0]
-        found: NDArray[np.float32] = features.contiguous().numpy()
-        return found
+        array: NDArray[np.float32] = features.contiguous().numpy()
+        return array
 
     def __repr__(self) -> str:
         weights = str(self.settings["weights"])

@@ -295,11 +295,11 @@ def _answer_in_child(task: dict) -> dict[str, object]:
             os._exit(status)
     os.close(sending)
     with os.fdopen(receiving, "rb") as pipe:
-        said = pipe.read()
+        reply = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code != 0 or not said:
+    if code != 0 or not reply:
         return {"crashed": f"signal {-code}" if code < 0 else f"exit status {code}"}
-    return json.loads(said)
+    return json.loads(reply)
 
 
 def main() -> None:

@@ -143,11 +143,11 @@ def expect_shape(answer: Any, shape: tuple[int, ...], letters: str = "") -> str 
         shape: The shape it should have; ``()`` for a number.
         letters: What the sizes stand for, such as ``(batch, dimension)``.
     """
-    found = as_array(answer).shape
-    if found == shape:
+    given = as_array(answer).shape
+    if given == shape:
         return None
     meaning = f" {letters}" if letters else ""
-    return f"the shape should be {shape}{meaning}, yours is {found}."
+    return f"the shape should be {shape}{meaning}, yours is {given}."
 
 
 def expect_close(

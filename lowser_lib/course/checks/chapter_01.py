@@ -38,10 +38,10 @@ def check_no_shared_speaker(student: Student) -> None:
 
     def complete(split: Student) -> str | None:
         train, test = split(_clips(), 0)
-        found = sorted([*train["utterance_id"], *test["utterance_id"]])
-        if found == sorted(_clips()["utterance_id"]):
+        ids = sorted([*train["utterance_id"], *test["utterance_id"]])
+        if ids == sorted(_clips()["utterance_id"]):
             return None
-        return f"48 clips went in, {len(found)} came out ({len(set(found))} different ones)."
+        return f"48 clips went in, {len(ids)} came out ({len(set(ids))} different ones)."
 
     def disjoint(split: Student) -> str | None:
         for seed in range(5):

@@ -47,10 +47,10 @@ def check_add_noise(student: Student) -> None:
         speech, hiss = generator.normal(size=(2, 400))
         # Not around zero: a standard deviation would leave the constant part out.
         speech, hiss = 0.1 * speech + 0.02, hiss + 0.5
-        one, other = (_numbers(add(speech, hiss * level, 10.0)) - speech for level in (1.0, 7.0))
-        if not np.allclose(one, other, atol=1e-6):
+        first, other = (_numbers(add(speech, hiss * level, 10.0)) - speech for level in (1.0, 7.0))
+        if not np.allclose(first, other, atol=1e-6):
             return "noise that came in louder came out louder; divide by its own level."
-        ratio = 10 * np.log10(np.mean(speech**2) / np.mean(one**2))
+        ratio = 10 * np.log10(np.mean(speech**2) / np.mean(first**2))
         return expect_close(round(float(ratio), 3), 10.0, "asked for 10 dB,", tolerance=0.01)
 
     run_check("noise at the ratio asked for", student, [shape, equal_powers, ten_times, own_levels])

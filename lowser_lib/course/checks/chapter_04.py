@@ -43,10 +43,10 @@ def _contrast(similarities: torch.Tensor, speakers: torch.Tensor, temperature: f
     """The loss pair by pair, as slowly and plainly as can be."""
     powers = (similarities / temperature).exp()
     costs = []
-    for anchor, own in enumerate(speakers):
-        rest = powers[anchor][speakers != own].sum()
+    for anchor, speaker in enumerate(speakers):
+        rest = powers[anchor][speakers != speaker].sum()
         for other in range(len(speakers)):
-            if other != anchor and speakers[other] == own:
+            if other != anchor and speakers[other] == speaker:
                 costs.append(-(powers[anchor, other] / (powers[anchor, other] + rest)).log())
     return float(torch.stack(costs).mean())
 
@@ -60,8 +60,8 @@ def check_heard(student: Student) -> None:
     """
     shares = torch.tensor(np.log([0.5, 0.25, 0.25]) * 0.2 + 0.1)
 
-    def very_cold(heard: Student) -> str | None:
-        answer = float(heard(torch.tensor([0.9, 0.2, -0.4]), 0.001))
+    def very_cold(counted: Student) -> str | None:
+        answer = float(counted(torch.tensor([0.9, 0.2, -0.4]), 0.001))
         if math.isnan(answer) or math.isinf(answer):
             return (
                 "at temperature 0.001 numbers overflow or a share of 0 meets its logarithm; "

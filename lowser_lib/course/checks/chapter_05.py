@@ -47,13 +47,13 @@ def check_kept(student: Student) -> None:
 
     ``taus`` is a list of one τ a step. It gives the product.
     """
-    own = "τ may change from step to step: every step has its own."
+    hint = "τ may change from step to step: every step has its own."
     run_check("what a target keeps", student, [
         gives(([0.9],), 0.9, "after one step at τ = 0.9",
               (0.1, "that is what one step replaces; asked for is what it leaves.")),
         gives(([0.5] * 3,), 0.125, "after three steps at τ = ½"),
         gives(([0.5, 0.8, 1.0],), 0.4, "for τ = 0.5, 0.8 and 1",
-              (0.5**3, own), ((2.3 / 3) ** 3, own)),
+              (0.5**3, hint), ((2.3 / 3) ** 3, hint)),
         gives(([0.9, 0.0, 0.9],), 0.0, "if a step on the way copies (τ = 0)"),
         gives(([],), 1.0, "before the first step"),
     ])  # fmt: skip

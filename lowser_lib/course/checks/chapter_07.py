@@ -21,10 +21,10 @@ def check_two_views(student: Student) -> None:
     alike = torch.ones(4, 1, dtype=torch.float64)
 
     def both_directions(two_views: Student) -> str | None:
-        one = _directions([0.0, 20.0, 100.0])
+        first = _directions([0.0, 20.0, 100.0])
         other = _directions([10.0, 130.0, 150.0])
-        right = float(pairwise_nt_xent([one, other], 0.5))
-        there, back = (float(two_views(a, b, 0.5)) for a, b in ((one, other), (other, one)))
+        right = float(pairwise_nt_xent([first, other], 0.5))
+        there, back = (float(two_views(a, b, 0.5)) for a, b in ((first, other), (other, first)))
         if not math.isclose(there, back, abs_tol=1e-9):
             return "both views have to be anchors: take the mean of rows and columns."
         summed = (2 * right, "that is the sum over both views; take their mean.")
