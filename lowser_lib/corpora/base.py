@@ -170,7 +170,7 @@ class DataCard:
 
     Attributes:
         name: Name in the registry, and of the folder below the corpora root.
-        languages: ISO 639-1 codes.
+        languages: ISO 639-1 codes, or ISO 639-3 ones where there is none.
         size: Number and length of the clips, in words.
         speakers: Number of speakers by gender, in words.
         elicitation: How the emotion came about: acted, induced, or found in talk.
