@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.view_encoders import kind_of
 from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import data, paths
 from lowser_lib.manifest import emotion_codes
 from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.views import MelView, Wav2Vec2View
 from lowser_lib.views.base import View
 from lowser_lib.views.cache import extract_all
+from lowser_lib.views.egemaps import EgemapsView
 from lowser_lib.views.standardisation import PRIOR_CLIPS, standardise_speakers
+from lowser_lib.views.wav2vec2_sources import nano_card
+from lowser_lib.views.whisper import WhisperView
 
 #: The encoder of the view ``whisper``: the smallest there is.
 WHISPER = "tiny.en"
@@ -60,6 +66,21 @@ class SpeechConfig:
             raise ValueError(f"frames must be at least 1, not {self.frames!r}")
 
 
+def _whisper() -> WhisperView:
+    model = WhisperEncoder.load(WHISPER, download_root=paths.checkpoints())
+    return WhisperView(model.eval(), layer="mix", pooled=True)
+
+
+# Add a view here to have it in `lowser sweep pairwise`.
+VIEWS: Mapping[str, Callable[[], View]] = {
+    "mel": MelView,
+    "egemaps": EgemapsView,
+    "wav2vec2": partial(Wav2Vec2View, "nano", layer="mix", pooled=True),
+    "whisper": _whisper,
+}
+"""The views that sweeps know, by name, and what makes each."""
+
+
 def known_views(encoder: str = "nano") -> tuple[str, ...]:
     """Names of the views that can be had on this machine without fetching anything.
 
@@ -67,8 +88,6 @@ def known_views(encoder: str = "nano") -> tuple[str, ...]:
         encoder: the profile's. A real Whisper is the speech model itself; beside ``nano`` it is
             wav2vec 2.0.
     """
-    from lowser_lib.views.wav2vec2_sources import nano_card
-
     if encoder != "nano":
         return ("mel", "egemaps", "whisper")
     shipped = nano_card()["sha256"] is not None
@@ -82,25 +101,9 @@ def make_view(name: str) -> View:
         ProfileError: There is no such view.
         CheckpointError: Its weights are missing.
     """
-    if name == "mel":
-        from lowser_lib.views import MelView
-
-        return MelView()
-    if name == "egemaps":
-        from lowser_lib.views.egemaps import EgemapsView
-
-        return EgemapsView()
-    if name == "wav2vec2":
-        from lowser_lib.views import Wav2Vec2View
-
-        return Wav2Vec2View("nano", layer="mix", pooled=True)
-    if name == "whisper":
-        from lowser_lib.encoders import WhisperEncoder
-        from lowser_lib.views.whisper import WhisperView
-
-        model = WhisperEncoder.load(WHISPER, download_root=paths.checkpoints())
-        return WhisperView(model.eval(), layer="mix", pooled=True)
-    raise ProfileError(f"unknown view {name!r}; choose from mel, egemaps, wav2vec2, whisper")
+    if name not in VIEWS:
+        raise ProfileError(f"unknown view {name!r}; choose from {', '.join(VIEWS)}")
+    return VIEWS[name]()
 
 
 def extract_views(
