@@ -12,17 +12,20 @@ one has, too.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 import whisper
 from torch import Tensor
 
 from lowser_lib import files
-from lowser_lib.encoders import hugging_face
 from lowser_lib.errors import CheckpointError
 
 #: The one place that says what ``nano`` is: ``nano.json`` and, once trained, ``nano.safetensors``.
@@ -34,6 +37,31 @@ TENSOR_HASHES: Mapping[str, str] = {
     "tiny.en": "5410399a36a2c3027f1f680c643fe8073c4085dedb1c0ae1601a3923eb2aaa41",
     "base": "f8ce0d19b3451c2f2a86df5383eadec266b3adc1a965849be502e8b187f9e05a",
 }
+#: OpenAI's name of a size -> its name in ``config.json``.
+_SIZE_NAMES = {
+    "n_mels": "num_mel_bins",
+    "n_audio_ctx": "max_source_positions",
+    "n_audio_state": "d_model",
+    "n_audio_head": "encoder_attention_heads",
+    "n_audio_layer": "encoder_layers",
+}
+#: Parts of a name in transformers -> OpenAI's; the longer ones first.
+_NAME_PARTS = {
+    r"^embed_positions\.weight$": "positional_embedding",
+    r"^layer_norm\.": "ln_post.",
+    r"^layers\.": "blocks.",
+    r"\.self_attn_layer_norm\.": ".attn_ln.",
+    r"\.final_layer_norm\.": ".mlp_ln.",
+    r"\.self_attn\.q_proj\.": ".attn.query.",
+    r"\.self_attn\.k_proj\.": ".attn.key.",
+    r"\.self_attn\.v_proj\.": ".attn.value.",
+    r"\.self_attn\.out_proj\.": ".attn.out.",
+    r"\.fc1\.": ".mlp.0.",
+    r"\.fc2\.": ".mlp.2.",
+}
+#: Where the encoder lies in what transformers saves: of the model for recognition, of the model
+#: without its last layer, of an encoder by itself.
+_PLACES = ("model.encoder.", "encoder.", "")
 
 
 @dataclass(frozen=True)
@@ -174,14 +202,52 @@ def _read_path(path: Path) -> Checkpoint:
     return read_openai(path, f"Whisper encoder from the file {path.name}")
 
 
-def read_folder(path: Path) -> Checkpoint:
-    """Read the encoder's part of a model in Hugging Face's format."""
-    dims, weights = hugging_face.read(path)
-    dimensions = EncoderDimensions.from_mapping(dims, path / "config.json")
-    weights = {PREFIX + name: tensor for name, tensor in weights.items()}
-    return Checkpoint(
-        dimensions, weights, f"Whisper encoder from the folder {path.name}", str(path)
-    )
+def read_folder(folder: Path) -> Checkpoint:
+    """Read the encoder's part of a model in Hugging Face's format, under OpenAI's names.
+
+    A folder holds ``config.json`` and ``model.safetensors``. transformers splits OpenAI's names
+    differently and calls the layers otherwise; the numbers are the same.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or of another kind of model, or there are
+            weights of two models.
+    """
+    card = folder / "config.json"
+    remedy = "give a folder that transformers saved a Whisper model in, with model.safetensors"
+    try:
+        config = json.loads(card.read_text(encoding="utf-8"))
+        kind = config["model_type"]
+        sizes = {name: config[theirs] for name, theirs in _SIZE_NAMES.items() if theirs in config}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{card}: missing or damaged ({error!r}); {remedy}") from error
+    if kind != "whisper":
+        raise CheckpointError(
+            f"{card}: describes a model of type {kind!r}, not 'whisper'; {remedy}"
+        )
+    stored = sorted(folder.glob("*.safetensors"))
+    if len(stored) != 1:
+        names = ", ".join(file.name for file in stored) or "none"
+        raise CheckpointError(
+            f"{folder}: needs the weights of one model, model.safetensors, and holds {names}; "
+            "keep each model in a folder of its own"
+        )
+    try:
+        stored_weights = safetensors.torch.load_file(stored[0])
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{stored[0]}: damaged ({error}); fetch it again") from error
+    for place in _PLACES:
+        if f"{place}conv1.weight" in stored_weights:
+            weights = {}
+            for name, tensor in stored_weights.items():
+                if name.startswith(place):
+                    name = name[len(place) :]
+                    for theirs, ours in _NAME_PARTS.items():
+                        name = re.sub(theirs, ours, name)
+                    weights[PREFIX + name] = tensor
+            dimensions = EncoderDimensions.from_mapping(sizes, card)
+            description = f"Whisper encoder from the folder {folder.name}"
+            return Checkpoint(dimensions, weights, description, str(folder))
+    raise CheckpointError(f"{stored[0]}: holds no Whisper encoder; {remedy}")
 
 
 def read_openai(path: Path, description: str) -> Checkpoint:

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from whisper.model import AudioEncoder, ResidualAttentionBlock
+from whisper.model import AudioEncoder
 
 from lowser_lib import files
 from lowser_lib.encoders import checkpoints, weights
@@ -189,7 +189,15 @@ class WhisperEncoder(nn.Module):
         keys = ~padding[:, None, None, ::2] if bool(padding.any()) else None
         yield states.masked_fill(hidden, 0.0)
         for block in self.encoder.blocks:
-            states = _transformer_block(block, states, keys)
+            # OpenAI's own forward has no way to hide padding: its encoder never sees any.
+            normalised, heads = _normalised(block.attn_ln, states), (block.attn.n_head, -1)
+            query, key, value = (
+                project(normalised).unflatten(-1, heads).transpose(1, 2)
+                for project in (block.attn.query, block.attn.key, block.attn.value)
+            )
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
+            states = states + block.attn.out(mixed.transpose(1, 2).flatten(-2))
+            states = states + block.mlp(_normalised(block.mlp_ln, states))
             yield states.masked_fill(hidden, 0.0)
         yield _normalised(self.encoder.ln_post, states).masked_fill(hidden, 0.0)
 
@@ -279,28 +287,6 @@ class WhisperEncoder(nn.Module):
             positions = self.encoder.positional_embedding  # OpenAI's is a constant (a buffer)
             del self.encoder.positional_embedding
             self.encoder.positional_embedding = nn.Parameter(positions.clone())
-
-
-def _transformer_block(
-    block: ResidualAttentionBlock, states: Tensor, keys: Tensor | None
-) -> Tensor:
-    """OpenAI's transformer block with a mask: attention and perceptron, each added to its input.
-
-    Whisper's own block has no way to hide padding, because its encoder never sees any.
-
-    Args:
-        keys: bool, broadcast to ``(B, heads, T', T')``: True where a key may be looked at; None:
-            everywhere.
-    """
-    attention, heads = block.attn, block.attn.n_head
-    normalised = _normalised(block.attn_ln, states)
-    query, key, value = (
-        project(normalised).unflatten(-1, (heads, -1)).transpose(1, 2)
-        for project in (attention.query, attention.key, attention.value)
-    )
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
-    states = states + attention.out(mixed.transpose(1, 2).flatten(-2))
-    return states + block.mlp(_normalised(block.mlp_ln, states))
 
 
 def _normalised(layer: nn.LayerNorm, states: Tensor) -> Tensor:

@@ -98,10 +98,10 @@ def metric_from_counts(counts: ArrayLike, metric: str) -> NDArray[np.float64]:
         return np.asarray(correct.sum(axis=-1) / per_truth.sum(axis=-1))
     if metric == "macro_f1":
         # F1 = 2 TP / (2 TP + FP + FN), and the denominator is row sum + column sum.
-        per_class = _ratio(2 * correct, per_truth + matrices.sum(axis=-2))
-        return np.asarray(per_class.mean(axis=-1))
+        sums = per_truth + matrices.sum(axis=-2)
+        return np.asarray((2 * correct / np.where(sums > 0, sums, 1)).mean(axis=-1))
     if metric == "uar":
-        recalls = _ratio(correct, per_truth)
+        recalls = correct / np.where(per_truth > 0, per_truth, 1)
         return np.asarray(recalls.sum(axis=-1) / (per_truth > 0).sum(axis=-1))
     raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
 
@@ -141,11 +141,6 @@ def chance(
         spoken, np.full(size, 1 / size), size=(n_guessers, size)
     )
     return float(metric_from_counts(guesses, metric).mean())
-
-
-def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide, with 0 where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
 EVERYBODY = "all"

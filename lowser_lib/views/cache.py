@@ -40,22 +40,15 @@ from lowser_lib.errors import AudioError, CacheError
 from lowser_lib.views.base import View
 
 SHARD_CLIPS = 512
-
-
 SHARD_BYTES = 64 * 2**20
-
 
 DECODING = 1
 """Raised whenever :func:`lowser_lib.audio.load_audio` comes to return other samples."""
 
-
 FORMAT = 1
 """Raised whenever shards come to be written in another way."""
 
-
 _FEW_CLIPS = 16  # fewer are done before other processes have started
-
-
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2"}
 
 

@@ -70,9 +70,7 @@ class WhisperView:
         """
         check_layer(layer, encoder.n_layers)
         self.encoder, self.layer, self.pooled = encoder, layer, bool(pooled)
-        exact = (
-            hashlib.sha256()
-        )  # the tensor hash rounds to float16, which a fine-tuning may hide in
+        exact = hashlib.sha256()  # the tensor hash rounds to float16; fine-tuning may hide in that
         for _, weight in sorted(encoder.state_dict().items()):
             exact.update(weight.detach().cpu().float().contiguous().numpy().tobytes())
         self.settings: Mapping[str, object] = {
