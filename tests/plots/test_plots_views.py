@@ -8,8 +8,8 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
+from lowser_lib.plots.speech import family_bars, layer_curves, probe_heatmaps
 from lowser_lib.plots.style import colours_for
-from lowser_lib.plots.views import family_bars, layer_curves, probe_heatmaps
 
 FAMILY = {"F0": "pitch", "jitter": "voice", "shimmer": "voice", "peaks": "timing"}
 
