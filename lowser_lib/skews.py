@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lowser_lib.errors import SplitError
+from lowser_lib.errors import SplitError, require
 from lowser_lib.manifest import EMOTIONS, NO_EMOTION
 
 ROLES = ("own", "nobody's", "another's")
@@ -99,8 +99,7 @@ def leaning(
         SplitError: An emotion has too few clips of a sentence.
         ValueError: A number is out of range.
     """
-    if not 0 <= lean <= 1:
-        raise ValueError(f"lean must lie in [0, 1], got {lean}")
+    require("[0, 1]", lean=lean)
     if total < len(EMOTIONS) or total % len(EMOTIONS):
         raise ValueError(f"total must be a multiple of {len(EMOTIONS)} above 0, got {total}")
     owners = owners or own_sentences(manifest, seed)
@@ -175,8 +174,7 @@ def skewed(
         SplitError: A group has too few rows of a class.
         ValueError: A number is out of range.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must lie in [0, 1], got {share}")
+    require("[0, 1]", share=share)
     emotion_of = manifest["emotion"].to_numpy(dtype=object)
     if manifest["emotion"].isna().all():
         emotion_of = np.full(len(manifest), NO_EMOTION, dtype=object)

@@ -22,7 +22,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from lowser_lib.errors import SplitError
+from lowser_lib.errors import SplitError, require
 from lowser_lib.manifest import EMOTIONS, NO_EMOTION, speaker_unknown
 
 _WHOLE = 2**20  # all rows of a class, as an integer; parts of it stand for shares
@@ -52,8 +52,7 @@ def speaker_folds(
         SplitError: Rows without an emotion or a known speaker, or fewer speakers than folds.
         ValueError: ``n_folds`` is below 2.
     """
-    if n_folds < 2:
-        raise ValueError(f"n_folds must be at least 2, got {n_folds}")
+    require("2..", n_folds=n_folds)
     unlabelled = manifest[manifest["emotion"].isna()]
     if len(unlabelled):
         labels = ", ".join(map(str, unlabelled["raw_label"].dropna().unique()[:10])) or "none"
@@ -84,8 +83,7 @@ def speaker_split(
         SplitError: Unknown speakers, or fewer than two.
         ValueError: ``fraction`` is not between 0 and 1.
     """
-    if not 0.0 < fraction < 1.0:
-        raise ValueError(f"fraction must be above 0 and below 1, got {fraction}")
+    require("(0, 1)", fraction=fraction)
     # The cost of a share weighs inversely to the size aimed at; both are kept as integers.
     aims = np.array([1.0 - fraction, fraction])
     weights = np.maximum(1, np.rint(aims.max() / aims * 16)).clip(max=2**14).astype(np.int64)
@@ -111,8 +109,7 @@ def label_budget(manifest: pd.DataFrame, per_class: int, seed: int) -> pd.DataFr
         SplitError: A class has fewer rows than that.
         ValueError: ``per_class`` is below 1.
     """
-    if per_class < 1:
-        raise ValueError(f"per_class must be at least 1, got {per_class}")
+    require("1..", per_class=per_class)
     counts = manifest["emotion"].value_counts().reindex(EMOTIONS, fill_value=0)
     if counts.min() < per_class:
         have = ", ".join(f"{emotion} {count}" for emotion, count in counts.items())

@@ -173,7 +173,7 @@ def test_folds_name_too_few_speakers() -> None:
 
 @pytest.mark.parametrize("n_folds", [1, 0, -3])
 def test_folds_refuse_fewer_than_two(n_folds: int) -> None:
-    with pytest.raises(ValueError, match=f"n_folds .* got {n_folds}"):
+    with pytest.raises(ValueError, match=f"n_folds must be at least 2, not {n_folds}"):
         splits.speaker_folds(even(4), n_folds, seed=0)
 
 
@@ -232,7 +232,7 @@ def test_split_names_a_lone_speaker() -> None:
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.2, float("nan")])
 def test_split_refuses_a_fraction_that_leaves_a_side_empty(fraction: float) -> None:
-    with pytest.raises(ValueError, match="fraction must be above 0 and below 1"):
+    with pytest.raises(ValueError, match="fraction must lie in"):
         splits.speaker_split(even(4), fraction, seed=0)
 
 
@@ -304,7 +304,7 @@ def test_budget_names_the_class_that_has_too_few() -> None:
         splits.label_budget(table, 4, seed=0)
     with pytest.raises(SplitError, match="happy has 0"):
         splits.label_budget(short, 1, seed=0)
-    with pytest.raises(ValueError, match="per_class must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="per_class must be at least 1, not 0"):
         splits.label_budget(table, 0, seed=0)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lowser_lib import files
-from lowser_lib.errors import RunError
+from lowser_lib.errors import RunError, require
 from lowser_lib.experiments import paths, profiles, records
 from lowser_lib.experiments.chapters import (
     Chapter,
@@ -59,8 +59,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         """Refuse a seed that no generator takes."""
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        require("0..", seed=self.seed)
 
     @property
     def report_path(self) -> Path:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import svdvals
 from scipy.spatial.distance import pdist
 
-from lowser_lib.errors import EvaluationError
+from lowser_lib.errors import EvaluationError, require
 
 #: Collapsed: a spread or effective rank below this share of what it was at first. Set on seeds 0
 #: and 1 of the toy in the tests and of a tiny Whisper on toy speech, 90 to 300 steps of BYOL alone:
@@ -83,8 +83,7 @@ def uniformity(embeddings: ArrayLike, t: float = 2.0) -> float:
     Raises:
         ValueError: ``t`` is not above 0.
     """
-    if not t > 0:
-        raise ValueError(f"t must be above 0, not {t!r}")
+    require("(0, inf]", t=t)
     distances = pdist(_directions(embeddings), "sqeuclidean")
     return float(np.log(np.exp(-t * distances).mean()))
 
@@ -104,8 +103,7 @@ def pair_alignment(embeddings: ArrayLike, labels: ArrayLike, alpha: float = 2.0)
     Raises:
         ValueError: ``alpha`` is not above 0.
     """
-    if not alpha > 0:
-        raise ValueError(f"alpha must be above 0, not {alpha!r}")
+    require("(0, inf]", alpha=alpha)
     directions, names = _directions(embeddings), np.asarray(labels)
     if names.shape != (len(directions),):
         raise EvaluationError(

@@ -37,6 +37,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lowser_lib.errors import require
 from lowser_lib.evaluation.groups import (
     CONDITIONAL,
     LEAST,
@@ -79,7 +80,9 @@ def gaps(
         EvaluationError: A group has no clip.
         ValueError: A number is out of range.
     """
-    _check(n_resamples, n_permutations, level)
+    require("1..", n_resamples=n_resamples)
+    require("99..", n_permutations=n_permutations)
+    require("(0, 1)", level=level)
     pair = Pair.of(answers, between, least)
     random = np.random.default_rng(seed)
     ends = pair.values(pair.counts.sum(axis=1))
@@ -125,7 +128,8 @@ def gap_change(
         EvaluationError: A group has no clip, or the two sides were asked of other clips.
         ValueError: A number is out of range.
     """
-    _check(n_resamples, 99, level)
+    require("1..", n_resamples=n_resamples)
+    require("(0, 1)", level=level)
     same_clips(after, before)
     pairs = [Pair.of(answers, between, least) for answers in (after, before)]
     weights = _weights(pairs[0], n_resamples, np.random.default_rng(seed))
@@ -232,15 +236,3 @@ def _p_value(
     reached = known[1:] & (size_of_gap[1:] >= size_of_gap[0] * (1 - 1e-9))
     drawn = 0 if exact else 1
     return float((drawn + reached.sum()) / (drawn + known[1:].sum()))
-
-
-def _check(n_resamples: int, n_permutations: int, level: float) -> None:
-    """Refuse numbers that make no interval or test."""
-    for name, value, least in (
-        ("n_resamples", n_resamples, 1),
-        ("n_permutations", n_permutations, 99),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")

@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lowser_lib.corpora import EMOTIONS
-from lowser_lib.errors import EvaluationError, SplitError
+from lowser_lib.errors import EvaluationError, SplitError, require
 from lowser_lib.evaluation.intervals import Interval, resample
 from lowser_lib.evaluation.metrics import METRICS, Answers
 from lowser_lib.manifest import skew_table
@@ -49,9 +49,7 @@ class Least:
 
     def __post_init__(self) -> None:
         """Refuse numbers that would let an empty cell pass."""
-        for name in ("clips", "speakers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        require("1..", clips=self.clips, speakers=self.speakers)
 
     def missing(self, clips: int, speakers: int) -> str:
         """What a cell lacks, in a few words; empty where it has enough."""

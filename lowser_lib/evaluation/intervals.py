@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from lowser_lib.errors import EvaluationError
+from lowser_lib.errors import EvaluationError, require
 from lowser_lib.evaluation.metrics import Answers, Statistic, metric_from_counts, same_clips
 
 
@@ -333,10 +333,8 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
 def _check(n_resamples: int, level: float) -> None:
     """Refuse numbers that make no interval."""
-    if n_resamples < 1:
-        raise ValueError(f"n_resamples must be at least 1, not {n_resamples}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    require("1..", n_resamples=n_resamples)
+    require("(0, 1)", level=level)
 
 
 def _interval(

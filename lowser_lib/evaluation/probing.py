@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lowser_lib.errors import EvaluationError
+from lowser_lib.errors import EvaluationError, require
 from lowser_lib.evaluation.metrics import classification_metrics
 
 #: Parts that clips are dealt into at most; each is held out once.
@@ -95,8 +95,7 @@ def probe(
             two classes or groups, or a class is in one fold alone.
         ValueError: ``n_folds`` is below 2 or ``controls`` is negative.
     """
-    if controls < 0:
-        raise ValueError(f"controls must not be negative, but is {controls}")
+    require("0..", controls=controls)
     fold = probe_folds(labels, groups, n_folds, seed)
     names, truth = np.unique(np.asarray(labels).astype(str), return_inverse=True)
     generator = np.random.default_rng(seed)
@@ -129,8 +128,7 @@ def probe_folds(
             or groups, or a class is in one fold alone, so that it is never heard when asked for.
         ValueError: ``n_folds`` is below 2.
     """
-    if n_folds < 2:
-        raise ValueError(f"n_folds must be at least 2, but is {n_folds}")
+    require("2..", n_folds=n_folds)
     answers, kept = _column(labels, "labels"), _column(groups, "groups")
     if len(answers) != len(kept):
         raise EvaluationError(f"{len(answers)} labels and {len(kept)} groups: give one of each")

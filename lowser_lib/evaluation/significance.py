@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from lowser_lib.errors import EvaluationError
+from lowser_lib.errors import EvaluationError, require
 from lowser_lib.evaluation.metrics import Answers, metric_from_counts, same_clips
 
 #: Largest p that counts as significant; the custom of the field.
@@ -138,8 +138,7 @@ def smallest_p(n_pairs: int, tests: int = 1, n_resamples: int = 9999) -> float:
     Args:
         tests: Tests of the same question: Holm multiplies the smallest p by their number.
     """
-    if n_pairs < 1 or tests < 1:
-        raise ValueError(f"n_pairs and tests must be at least 1, not {n_pairs} and {tests}")
+    require("1..", n_pairs=n_pairs, tests=tests)
     exact = 2**n_pairs <= n_resamples
     return min(1.0, tests * (2 / 2**n_pairs if exact else 1 / (1 + n_resamples)))
 
@@ -190,8 +189,7 @@ def marked(tests: Mapping[Name, PairedTest], level: float = LEVEL) -> pd.DataFra
 
 
 def _check(n_resamples: int) -> None:
-    if n_resamples < 99:
-        raise ValueError(f"n_resamples must be at least 99, not {n_resamples}")
+    require("99..", n_resamples=n_resamples)
 
 
 def _signs(number: int, n_resamples: int, seed: int) -> tuple[NDArray[np.float64], bool]:

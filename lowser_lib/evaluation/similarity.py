@@ -33,7 +33,7 @@ from scipy.spatial.distance import jensenshannon
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lowser_lib.errors import EvaluationError
+from lowser_lib.errors import EvaluationError, require
 
 #: Level of noise from which on :func:`pwcca` warns. Our choice: below it, an alignment of half and
 #: more is clearly not chance; it takes about 11 clips a dimension.
@@ -87,8 +87,7 @@ def noise_level(n: int, d1: int, d2: int) -> float:
     Exact for the root mean square of Gaussian noise (the mean is a little lower); 1 where there are
     not more clips than dimensions.
     """
-    if min(n, d1, d2) < 1:
-        raise ValueError(f"n, d1 and d2 must be at least 1, not {n}, {d1} and {d2}")
+    require("1..", n=n, d1=d1, d2=d2)
     return math.sqrt(min(1.0, max(d1, d2) / max(1, n - 1)))
 
 
@@ -154,8 +153,7 @@ def tsne(embeddings: ArrayLike, seed: int = 0, perplexity: float = 30.0) -> NDAr
             are too few for this perplexity: more than 3 × perplexity are needed.
         ValueError: ``perplexity`` is below 1 or not finite.
     """
-    if not (perplexity >= 1 and np.isfinite(perplexity)):
-        raise ValueError(f"perplexity must be at least 1 and finite, not {perplexity!r}")
+    require("[1, inf)", perplexity=perplexity)
     points = np.asarray(embeddings, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] < 2:
         raise EvaluationError(

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from lowser_lib import corpora, files, manifest
 from lowser_lib.corpora import Exclusion
-from lowser_lib.errors import ProfileError
+from lowser_lib.errors import ProfileError, require
 from lowser_lib.experiments import paths, preparation
 from lowser_lib.experiments.frontend import watched
 from lowser_lib.experiments.preparation import Prepared
@@ -220,8 +220,7 @@ def limit(table: pd.DataFrame, maximum: int | None) -> pd.DataFrame:
     """
     if maximum is None or len(table) <= maximum:
         return table.reset_index(drop=True)
-    if maximum < 1:
-        raise ValueError(f"maximum must be at least 1, got {maximum}")
+    require("1..", maximum=maximum)
     shuffled = table.sample(frac=1.0, random_state=np.random.default_rng(LIMIT_SEED))
     cells = shuffled.groupby(["corpus", "speaker", "emotion"], dropna=False)["utterance_id"]
     # The k-th of n in a cell comes at (k + ½)/n: cutting there takes the same share of each cell.

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lowser_lib.encoders import WhisperEncoder
 from lowser_lib.encoders.view_encoders import kind_of
-from lowser_lib.errors import ProfileError
+from lowser_lib.errors import ProfileError, require
 from lowser_lib.experiments import data, paths
 from lowser_lib.manifest import emotion_codes
 from lowser_lib.sampling.multiview import MultiViewDataset
@@ -56,14 +56,9 @@ class SpeechConfig:
 
     def __post_init__(self) -> None:
         """Refuse names that do not exist."""
-        for name, choices in (
-            ("normalise", get_args(Normalise)),
-            ("pretrained_on", get_args(PretrainedOn)),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, not {getattr(self, name)!r}")
-        if self.frames < 1:
-            raise ValueError(f"frames must be at least 1, not {self.frames!r}")
+        require(get_args(Normalise), normalise=self.normalise)
+        require(get_args(PretrainedOn), pretrained_on=self.pretrained_on)
+        require("1..", frames=self.frames)
 
 
 def _whisper() -> WhisperView:

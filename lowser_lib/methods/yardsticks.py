@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.svm import SVC
 
-from lowser_lib.errors import EvaluationError, TrainingError
+from lowser_lib.errors import EvaluationError, TrainingError, require
 from lowser_lib.views.standardisation import Standardiser, finite_matrix
 
 Standardise = Literal["train", "corpus"]
@@ -38,8 +38,7 @@ def majority(train_labels: ArrayLike, n: int) -> NDArray[Any]:
     labels = np.asarray(train_labels)
     if not labels.size:
         raise TrainingError("the majority label needs at least one training label")
-    if n < 0:
-        raise ValueError(f"n must not be negative, but is {n}")
+    require("0..", n=n)
     values, counts = np.unique(labels, return_counts=True)
     return np.full(n, values[counts.argmax()])
 
@@ -70,10 +69,8 @@ class EgemapsSVM:
     """
 
     def __init__(self, standardise: Standardise = "train", C: float = 1.0) -> None:
-        if standardise not in ("train", "corpus"):
-            raise ValueError(f"standardise must be 'train' or 'corpus', not {standardise!r}")
-        if not C > 0:
-            raise ValueError(f"C must be positive, not {C}")
+        require(("train", "corpus"), standardise=standardise)
+        require("(0, inf]", C=C)
         self.standardise = standardise
         self.C = C
 

@@ -36,7 +36,7 @@ from tqdm.auto import tqdm
 
 from lowser_lib import files
 from lowser_lib.audio import SAMPLE_RATE, content_hash, load_audio, locate
-from lowser_lib.errors import AudioError, CacheError
+from lowser_lib.errors import AudioError, CacheError, require
 from lowser_lib.views.base import View
 
 SHARD_CLIPS = 512
@@ -79,8 +79,7 @@ def extract_all(
         CacheError: The cache cannot be written, as when the disk is full, or cannot be read.
         ValueError: ``jobs`` is below 1, or the settings of the view cannot be written as JSON.
     """
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    require("1..", jobs=jobs)
     clips = [locate(path, roots) for path in manifest["path"]]
     if cache_dir is None:
         return list(_extract(view, clips, jobs, progress))

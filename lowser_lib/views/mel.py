@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lowser_lib.errors import AudioError
+from lowser_lib.errors import AudioError, require
 
 #: Samples a window of the short-time Fourier transform: 25 ms at 16 kHz.
 WINDOW = 400
@@ -44,8 +44,7 @@ def mel_filters(n_mels: int = 80, device: torch.device | None = None) -> Tensor:
     Raises:
         ValueError: ``n_mels`` is neither 80 nor 128.
     """
-    if n_mels not in MEL_BANDS:
-        raise ValueError(f"n_mels must be one of {MEL_BANDS}, not {n_mels!r}")
+    require(MEL_BANDS, n_mels=n_mels)
     # Only the folder is wanted: importing whisper itself would also load its speech recogniser.
     package = importlib.util.find_spec("whisper")
     if package is None or not package.submodule_search_locations:
@@ -143,8 +142,7 @@ class MelView:
         Args:
             n_mels: 80, or 128 for Whisper large-v3 and turbo.
         """
-        if n_mels not in MEL_BANDS:
-            raise ValueError(f"n_mels must be one of {MEL_BANDS}, not {n_mels!r}")
+        require(MEL_BANDS, n_mels=n_mels)
         self.n_mels = n_mels
         self.settings: Mapping[str, object] = {"n_mels": n_mels, "version": 1}
 

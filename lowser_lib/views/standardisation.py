@@ -277,8 +277,7 @@ def standardise_speakers(
             f"there are {len(arrays)} arrays, {len(speakers)} speakers and {len(chosen)} marks; "
             "each clip needs one of each"
         )
-    if not prior >= 0:
-        raise ValueError(f"prior must be at least 0, not {prior!r}")
+    require("[0, inf]", prior=prior)
     if not chosen.any():
         raise AudioError("no reference clip: there is nothing to tell what speakers are like")
     rows = [np.asarray(array) if frames else np.asarray(array)[..., None] for array in arrays]

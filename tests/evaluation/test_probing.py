@@ -140,9 +140,9 @@ def test_what_cannot_be_asked_is_refused(change: dict[str, Any], message: str) -
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match="n_folds must be at least 2, but is 1"):
+    with pytest.raises(ValueError, match="n_folds must be at least 2, not 1"):
         probe(clips(), MOODS, SPEAKERS, n_folds=1)
-    with pytest.raises(ValueError, match="controls must not be negative, but is -1"):
+    with pytest.raises(ValueError, match="controls must be at least 0, not -1"):
         probe(clips(), MOODS, SPEAKERS, controls=-1)
 
 

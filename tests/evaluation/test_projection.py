@@ -59,5 +59,5 @@ def test_refuses(points: np.ndarray, perplexity: float, message: str) -> None:
 
 @pytest.mark.parametrize("perplexity", [0.5, np.nan, np.inf])
 def test_refuses_a_perplexity(perplexity: float) -> None:
-    with pytest.raises(ValueError, match="perplexity must be at least 1"):
+    with pytest.raises(ValueError, match="perplexity must"):
         tsne(POINTS, perplexity=perplexity)

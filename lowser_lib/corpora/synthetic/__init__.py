@@ -42,7 +42,7 @@ from lowser_lib.corpora.synthetic.plan import CORPORA, UNLABELLED_CORPORA, Batch
 from lowser_lib.corpora.synthetic.voices import COURSE_VARIANTS
 from lowser_lib.corpora.synthetic.worker import Task, run_tasks
 from lowser_lib.corpora.table import TABLE, write_table
-from lowser_lib.errors import CorpusError, SynthesisError
+from lowser_lib.errors import CorpusError, SynthesisError, require
 
 COMPLETE = "complete.json"
 
@@ -115,12 +115,9 @@ def _check(
     for name in names:
         if name not in CORPORA:
             raise CorpusError(f"no synthetic corpus {name!r}; there are {', '.join(NAMES)}")
-    limits = {"clips_per_cell": clips_per_cell, "max_speakers": max_speakers}
-    for argument, value in {"jobs": jobs, **limits}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{argument}={value}: expected at least 1")
-    if seed < 0:
-        raise ValueError(f"seed={seed}: expected at least 0")
+    require("1..", jobs=jobs)
+    require("1.. or None", clips_per_cell=clips_per_cell, max_speakers=max_speakers)
+    require("0..", seed=seed)
 
 
 def _make(
