@@ -141,7 +141,7 @@ def resample(
     Raises:
         ValueError: ``statistic`` is an unknown metric, or ``n_resamples`` is below 1.
     """
-    _check(n_resamples, 0.5)
+    require("1..", n_resamples=n_resamples)
     counts = answers.confusions()
     random = np.random.default_rng(0) if generator is None else generator
     return of_counts(counts, speaker_weights(counts.shape[1], n_resamples, random), statistic)
@@ -194,7 +194,6 @@ def speaker_bootstrap(
             not in ``labels``.
         ValueError: ``metric``, ``level`` or ``n_resamples`` is out of range.
     """
-    _check(n_resamples, level)
     generator = np.random.default_rng(0) if generator is None else generator
     answers = Answers.of(y_true, y_pred, speakers, labels)
     return resample(answers, metric, n_resamples, generator).interval(level, generator, (0, 1))
@@ -249,7 +248,7 @@ def paired(
     generator: np.random.Generator | None = None,
 ) -> Interval:
     """:func:`paired_speaker_bootstrap` for answers, and for any function of confusion matrices."""
-    _check(n_resamples, level)
+    require("1..", n_resamples=n_resamples)
     same_clips(first, second)
     generator = np.random.default_rng(0) if generator is None else generator
     counts = [side.confusions() for side in (first, second)]
@@ -285,7 +284,7 @@ def jackknife(
         sides: Counts (seeds, speakers, classes, classes), of the same seeds and speakers.
         statistic: Takes the sides; one value a seed.
     """
-    _check(1, level)
+    require("(0, 1)", level=level)
     whole = statistic(sides)
     n_seeds, n_speakers = sides[0].shape[:2]
     kept = 1 - np.eye(n_speakers, dtype=np.int64)[:, :, None, None]  # nobody changes places
@@ -317,7 +316,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         EvaluationError: No values, or one that is not finite.
         ValueError: ``level`` is out of range.
     """
-    _check(1, level)
+    require("(0, 1)", level=level)
     scores = np.asarray(values, dtype=np.float64).ravel()
     if not len(scores) or not np.isfinite(scores).all():
         raise EvaluationError(
@@ -331,12 +330,6 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(estimate, estimate - half, estimate + half, 0, count, level)
 
 
-def _check(n_resamples: int, level: float) -> None:
-    """Refuse numbers that make no interval."""
-    require("1..", n_resamples=n_resamples)
-    require("(0, 1)", level=level)
-
-
 def _interval(
     parts: Sequence[Resampled],
     level: float,
@@ -344,7 +337,7 @@ def _interval(
     limits: tuple[float, float],
 ) -> Interval:
     """Interval of a sum of figures whose seeds are drawn separately."""
-    _check(1, level)
+    require("(0, 1)", level=level)
     random = np.random.default_rng(0) if generator is None else generator
     estimate = float(sum(part.values.mean() for part in parts))
     n_speakers = min(part.n_speakers for part in parts)

@@ -72,7 +72,7 @@ def paired_permutation_test(
             is missing or not finite.
         ValueError: ``n_resamples`` is below 99.
     """
-    _check(n_resamples)
+    require("99..", n_resamples=n_resamples)
     ones, others = (np.asarray(values, dtype=np.float64) for values in (first, second))
     if ones.ndim != 1 or ones.shape != others.shape:
         raise EvaluationError(
@@ -114,7 +114,7 @@ def exchange_test(
         EvaluationError: They answer for different clips, or there are fewer than two speakers.
         ValueError: ``metric`` is unknown, or ``n_resamples`` is below 99.
     """
-    _check(n_resamples)
+    require("99..", n_resamples=n_resamples)
     same_clips(first, second)
     ones, others = first.confusions(), second.confusions()
     n_speakers = ones.shape[1]
@@ -186,10 +186,6 @@ def marked(tests: Mapping[Name, PairedTest], level: float = LEVEL) -> pd.DataFra
     ]
     index = pd.Index(list(tests))  # names of several parts make an index of as many levels
     return pd.DataFrame(rows, columns=columns, index=index)
-
-
-def _check(n_resamples: int) -> None:
-    require("99..", n_resamples=n_resamples)
 
 
 def _signs(number: int, n_resamples: int, seed: int) -> tuple[NDArray[np.float64], bool]:
