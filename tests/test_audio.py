@@ -313,17 +313,17 @@ def test_damage_is_survived_or_named(tmp_path: Path, ending: str) -> None:
 
 
 def test_the_first_root_that_has_the_file_wins(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    for file in (one / "urdu/a.wav", two / "urdu/a.wav", two / "urdu/b.wav"):
+    sample, two = tmp_path / "one", tmp_path / "two"
+    for file in (sample / "urdu/a.wav", two / "urdu/a.wav", two / "urdu/b.wav"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    (one / "urdu/b.wav").mkdir()  # a folder of that name is no sound file
-    assert audio.locate("urdu/a.wav", [one, two]) == one / "urdu/a.wav"
-    assert audio.locate("urdu/a.wav", [two, one]) == two / "urdu/a.wav"
-    assert audio.locate("urdu/b.wav", [one, two]) == two / "urdu/b.wav"
+    (sample / "urdu/b.wav").mkdir()  # a folder of that name is no sound file
+    assert audio.locate("urdu/a.wav", [sample, two]) == sample / "urdu/a.wav"
+    assert audio.locate("urdu/a.wav", [two, sample]) == two / "urdu/a.wav"
+    assert audio.locate("urdu/b.wav", [sample, two]) == two / "urdu/b.wav"
     assert audio.locate("urdu/b.wav", two) == two / "urdu/b.wav"
     with pytest.raises(AudioError, match=r"urdu/c\.wav: no such file below .*one or .*two"):
-        audio.locate("urdu/c.wav", [one, two])
+        audio.locate("urdu/c.wav", [sample, two])
     with pytest.raises(AudioError, match="none was given"):
         audio.locate("urdu/c.wav", [])
 

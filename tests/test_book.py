@@ -33,7 +33,10 @@ def read(name: str) -> str:
 def contents() -> list[str]:
     """Files of the table of contents, in order, without endings."""
     toc = yaml.safe_load(read("_toc.yml"))
-    return [toc["root"], *(one["file"] for part in toc["parts"] for one in part["chapters"])]
+    return [
+        toc["root"],
+        *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"]),
+    ]
 
 
 def prose() -> dict[str, str]:
@@ -41,7 +44,7 @@ def prose() -> dict[str, str]:
     pages = {path.name: path.read_text(encoding="utf-8") for path in BOOK.glob("*.md")}
     for path in NOTEBOOKS:
         cells = nbformat.read(str(path), as_version=4).cells
-        pages[path.name] = "\n".join(one.source for one in cells if one.cell_type == "markdown")
+        pages[path.name] = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     return pages
 
 
@@ -86,7 +89,9 @@ def test_citations_are_in_the_bibliography() -> None:
 
 def test_every_reference_has_a_doi_or_an_address() -> None:
     entries = re.split(r"^@", read("references.bib"), flags=re.MULTILINE)[1:]
-    assert not [one[:40] for one in entries if not re.search(r"^\s*(?:doi|url)\s*=", one, re.M)]
+    assert not [
+        entry[:40] for entry in entries if not re.search(r"^\s*(?:doi|url)\s*=", entry, re.M)
+    ]
 
 
 def test_data_cards_page_says_what_the_cards_say() -> None:

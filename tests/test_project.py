@@ -63,16 +63,19 @@ def declared() -> list[Requirement]:
     lines = list(project["dependencies"])
     for extra in project["optional-dependencies"].values():
         lines += extra
-    found = [Requirement(line) for line in lines]
-    return [one for one in found if canonicalize_name(one.name) != "lowser"]
+    outcome = [Requirement(line) for line in lines]
+    return [result for result in outcome if canonicalize_name(result.name) != "lowser"]
 
 
 def pinned_for_conda() -> dict[str, str]:
     """What environment.yml pins by itself, beside the lock."""
     listed = yaml.safe_load(read("environment.yml"))["dependencies"]
-    pip = next(one["pip"] for one in listed if isinstance(one, dict))
-    found = [Requirement(line) for line in pip if not line.startswith("-")]
-    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in found}
+    pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
+    outcome = [Requirement(line) for line in pip if not line.startswith("-")]
+    return {
+        canonicalize_name(result.name): str(result.specifier).removeprefix("==")
+        for result in outcome
+    }
 
 
 # One set of versions
@@ -80,9 +83,9 @@ def pinned_for_conda() -> dict[str, str]:
 
 def test_lock_meets_what_is_declared() -> None:
     wrong = [
-        f"{one} but {lock().get(canonicalize_name(one.name), 'not locked')}"
-        for one in declared()
-        if not one.specifier.contains(lock().get(canonicalize_name(one.name), "0"))
+        f"{requirement} but {lock().get(canonicalize_name(requirement.name), 'not locked')}"
+        for requirement in declared()
+        if not requirement.specifier.contains(lock().get(canonicalize_name(requirement.name), "0"))
     ]
     assert not wrong
 
@@ -96,15 +99,15 @@ def test_lock_gives_one_version_for_both_pythons() -> None:
 
 def test_environment_pins_what_is_declared_at_the_locked_versions() -> None:
     pins = pinned_for_conda()
-    assert set(pins) == {canonicalize_name(one.name) for one in declared()}
+    assert set(pins) == {canonicalize_name(requirement.name) for requirement in declared()}
     assert pins == {name: lock()[name] for name in pins}
 
 
 def test_environment_takes_the_lock_and_a_supported_python() -> None:
     listed = yaml.safe_load(read("environment.yml"))["dependencies"]
-    pip = next(one["pip"] for one in listed if isinstance(one, dict))
+    pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
     assert "-r requirements.lock" in pip and "-e ." in pip
-    python = next(one for one in listed if str(one).startswith("python="))
+    python = next(entry for entry in listed if str(entry).startswith("python="))
     assert tuple(int(part) for part in python.split("=")[1].split(".")) in doctor.PYTHONS
 
 
@@ -149,7 +152,7 @@ def imported(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_up_the_list(path: Path) -> None:
-    own = part(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    kept = part(".".join(path.relative_to(ROOT).with_suffix("").parts))
     for module in imported(path):
         if module.split(".")[0] != "lowser_lib":
             continue
@@ -157,9 +160,9 @@ def test_imports_point_up_the_list(path: Path) -> None:
         if other in (None, "errors", "__version__"):
             continue
         assert other in ORDER, f"{other} has no place in the order"
-        if own not in ("__init__", None):
-            assert own in ORDER, f"{own} has no place in the order; errors imports nothing"
-            assert ORDER.index(other) <= ORDER.index(own), f"{own} may not import {other}"
+        if kept not in ("__init__", None):
+            assert kept in ORDER, f"{kept} has no place in the order; errors imports nothing"
+            assert ORDER.index(other) <= ORDER.index(kept), f"{kept} may not import {other}"
 
 
 def test_the_import_rule_would_notice(tmp_path: Path) -> None:
@@ -206,11 +209,11 @@ def test_contributors_are_told_what_a_chapter_uses(number: str) -> None:
     for module, name in from_imports(code_of(path)):
         pieces = [*module.split("."), name][1:]
         used.add(".".join(pieces[:2]) if pieces[0] == "methods" else pieces[0])
-    used = {one for one in used if one.split(".")[0] in TAUGHT}
+    used = {part for part in used if part.split(".")[0] in TAUGHT}
     row = re.search(rf"^\| {number} \| (.*) \|$", read("CONTRIBUTING.md"), re.MULTILINE)
     assert row is not None, f"add chapter {number} to the table in CONTRIBUTING.md"
-    ordered = sorted(used, key=lambda one: (ORDER.index(one.split(".")[0]), one))
-    wanted = ", ".join(f"`{one}`" for one in ordered)
+    ordered = sorted(used, key=lambda item: (ORDER.index(item.split(".")[0]), item))
+    wanted = ", ".join(f"`{item}`" for item in ordered)
     assert row[1] == wanted, f"in CONTRIBUTING.md, write: | {number} | {wanted} |"
 
 
@@ -245,11 +248,11 @@ USERS = [
 
 @pytest.mark.parametrize("path", USERS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_name_has_one_address_and_private_ones_have_none(path: Path) -> None:
-    own = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    share = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     wrong = []
     for module, name in from_imports(code_of(path)):
         package = exported().get((module, name))
-        if package is not None and not f"{own}.".startswith(f"{package}."):
+        if package is not None and not f"{share}.".startswith(f"{package}."):
             wrong.append(f"{name} comes from {package}, not from {module}")
         if name.startswith("_") and not name.startswith("__"):
             wrong.append(f"{name} is private to {module}")
@@ -307,8 +310,8 @@ def project_files() -> tuple[Path, ...]:
         text=True,
         check=True,
     ).stdout
-    found = (ROOT / line for line in listed.splitlines())
-    return tuple(path for path in found if path.is_file())
+    result = (ROOT / line for line in listed.splitlines())
+    return tuple(path for path in result if path.is_file())
 
 
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:home|Users|root|work)/(?!me/)[\w.-]+/")
@@ -358,7 +361,7 @@ def chapter_rows() -> dict[str, str]:
     rows = re.findall(r"^\| (\d\d) \|.*$", read("README.md"), flags=re.MULTILINE)
     lines = read("README.md").splitlines()
     return {
-        number: next(one for one in lines if one.startswith(f"| {number} |")) for number in rows
+        number: next(line for line in lines if line.startswith(f"| {number} |")) for number in rows
     }
 
 

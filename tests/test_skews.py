@@ -46,8 +46,8 @@ def test_roles_are_counted_by_hand() -> None:
     counts = {name: int((role == name).sum()) for name in skews.ROLES}
     # Of ten sentences an emotion says 2 of its own, 2 of nobody's and 6 of the three others.
     assert counts == {"own": 8, "nobody's": 8, "another's": 24}
-    for row, one in zip(table.itertuples(), role, strict=True):
-        if one == "own":
+    for row, left in zip(table.itertuples(), role, strict=True):
+        if left == "own":
             assert row.text_id in owners[str(row.emotion)]
 
 
@@ -64,9 +64,9 @@ def test_a_draw_holds_what_was_asked_for(lean: float, per_class: int, seed: int)
     assert (drawn["emotion"].value_counts() == per_class).all()
     assert drawn.index.is_monotonic_increasing
     assert drawn["utterance_id"].is_unique
-    own = skews.roles(drawn, owners) == "own"
+    kept = skews.roles(drawn, owners) == "own"
     wanted = per_class * (0.2 * (1 - lean) + lean)
-    for _, group in drawn.assign(own=own).groupby("emotion"):
+    for _, group in drawn.assign(own=kept).groupby("emotion"):
         assert abs(group["own"].sum() - wanted) <= 0.5 + 1e-6
     per_speaker = drawn.groupby(["emotion", "speaker"]).size().unstack(fill_value=0)
     assert per_speaker.to_numpy().max() - per_speaker.to_numpy().min() <= 2

@@ -87,19 +87,19 @@ def test_folds_do_not_depend_on_the_order_of_rows() -> None:
 
 def test_seeds_give_different_folds() -> None:
     table = even(12)
-    found = {
+    result = {
         frozenset(frozenset(test["speaker"]) for _, test in splits.speaker_folds(table, 4, seed))
         for seed in range(6)
     }
-    assert len(found) == 6
+    assert len(result) == 6
 
 
 def test_folds_of_a_seed_are_the_same_on_every_machine() -> None:
     generator = np.random.default_rng(5)
     cells = [(int(s), EMOTIONS[e]) for s, e in generator.integers(0, (9, 4), (80, 2))]
     folds = splits.speaker_folds(make_manifest(cells), 3, seed=1)
-    found = sorted("".join(sorted(set(test["speaker"].str[-1]))) for _, test in folds)
-    assert found == ["01", "256", "3478"]
+    outcome = sorted("".join(sorted(set(test["speaker"].str[-1]))) for _, test in folds)
+    assert outcome == ["01", "256", "3478"]
 
 
 @pytest.mark.parametrize("trial", range(12))

@@ -56,7 +56,7 @@ def test_contrastive_has_the_seven() -> None:
 
 
 def test_byol_has_three_of_them_each_weaker() -> None:
-    strong = {type(one): one for one in contrastive().transforms}
+    strong = {type(transform): transform for transform in contrastive().transforms}
     assert len(byol()) == 3 and byol().keeps_length and byol().keeps_label
     for weak in byol().transforms:
         ranges = strong[type(weak)].ranges()
@@ -70,11 +70,11 @@ def test_byol_has_three_of_them_each_weaker() -> None:
 @pytest.mark.parametrize("make", [contrastive, byol])
 def test_strength_and_probability_reach_every_part(make: Callable[..., Compose]) -> None:
     preset = make(0.25, 0.75)
-    assert {one.strength for one in preset.transforms} == {0.25}
-    assert {one.probability for one in preset.transforms} == {0.75}
+    assert {transform.strength for transform in preset.transforms} == {0.25}
+    assert {transform.probability for transform in preset.transforms} == {0.75}
     other = preset.at_strength(0.5)
-    assert {one.strength for one in other.transforms} == {0.5}
-    assert {one.probability for one in other.transforms} == {0.75}
+    assert {transform.strength for transform in other.transforms} == {0.5}
+    assert {transform.probability for transform in other.transforms} == {0.75}
 
 
 @pytest.mark.parametrize("make", [contrastive, byol])
@@ -155,8 +155,8 @@ def test_augmentations_go_by_name() -> None:
     assert repr(named("byol", 0.5)) == repr(byol(0.5))
     assert repr(named("contrastive", 0.5, 0.25)) == repr(contrastive(0.5, 0.25))
     for name, kind in KINDS.items():
-        (one,) = named(name, 0.5, 0.25).transforms
-        assert type(one) is kind and (one.strength, one.probability) == (0.5, 0.25)
+        (left,) = named(name, 0.5, 0.25).transforms
+        assert type(left) is kind and (left.strength, left.probability) == (0.5, 0.25)
     assert set(map(type, contrastive().transforms)) == set(KINDS.values())
     with pytest.raises(ValueError, match="unknown augmentation 'echo'; choose one of contrastive"):
         named("echo")
@@ -164,10 +164,10 @@ def test_augmentations_go_by_name() -> None:
 
 def test_voice_is_another_throat_and_another_pitch() -> None:
     made = named("voice", strength=1.0, probability=0.3)
-    assert [type(one).__name__ for one in made.transforms] == [
+    assert [type(transform).__name__ for transform in made.transforms] == [
         "SpeedPerturbation",
         "SpectralStretch",
     ]
     assert made.keeps_label
-    assert {one.probability for one in made.transforms} == {0.3}
+    assert {transform.probability for transform in made.transforms} == {0.3}
     assert made.transforms[1].ranges()["factor"] == pytest.approx((0.85, 1.18))

@@ -33,7 +33,7 @@ TRANSFORMS: tuple[Transform, ...] = (
     SpecAugment(),
     Mixup(),
 )
-ALONE = tuple(one for one in TRANSFORMS if not isinstance(one, Mixup))
+ALONE = tuple(transform for transform in TRANSFORMS if not isinstance(transform, Mixup))
 
 
 def name(transform: Transform) -> str:
@@ -79,8 +79,8 @@ def test_a_padded_batch_stays_one(
 ) -> None:
     clips, length = batch(transform, lengths)
     before = clips.clone()
-    own = type(transform)(strength=strength, probability=probability)
-    result = own(clips, length, generator(seed))
+    kept = type(transform)(strength=strength, probability=probability)
+    result = kept(clips, length, generator(seed))
     assert torch.equal(clips, before)
     assert torch.isfinite(result.clips).all()
     assert result.clips.dtype == clips.dtype
@@ -152,11 +152,11 @@ def test_neither_neighbours_nor_padding_have_a_say(transform: Transform) -> None
     parameters = transform.draw(4, generator(2))
     together = transform.apply(clips, lengths, parameters)
     for index, length in enumerate(lengths.tolist()):
-        own = rows(parameters, index, index + 1)
+        part = rows(parameters, index, index + 1)
         for size in (length, length + 1, 1500):
             padded = clips.new_zeros(1, *clips.shape[1:-1], size)
             padded[..., :length] = clips[index, ..., :length]
-            alone = transform.apply(padded, lengths[index : index + 1], own)
+            alone = transform.apply(padded, lengths[index : index + 1], part)
             end = int(alone.lengths)
             assert end == int(together.lengths[index])
             assert torch.equal(alone.clips[0, ..., :end], together.clips[index, ..., :end])
@@ -238,7 +238,10 @@ def test_repr_reads_well() -> None:
 
 
 def test_what_each_declares() -> None:
-    declared = {name(one): (one.domain, one.keeps_length, one.keeps_label) for one in TRANSFORMS}
+    declared = {
+        name(transform): (transform.domain, transform.keeps_length, transform.keeps_label)
+        for transform in TRANSFORMS
+    }
     assert declared == {
         "GaussianNoise": ("waveform", True, True),
         "SpeedPerturbation": ("waveform", False, True),

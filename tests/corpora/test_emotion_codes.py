@@ -137,8 +137,8 @@ def test_iemocap_labels(tmp_path: Path) -> None:
         lines.append(f"[{number}.0 - {number}.5]\t{turn}\t{code}\t[2.5, 2.5, 2.5]")
     _touch(folder / "dialog/EmoEvaluation/Ses01F_impro01.txt")
     (folder / "dialog/EmoEvaluation/Ses01F_impro01.txt").write_text("\n".join(lines))
-    found = {item.raw_label: item.emotion for item in _utterances("iemocap", tmp_path)}
-    assert found == IEMOCAP
+    result = {item.raw_label: item.emotion for item in _utterances("iemocap", tmp_path)}
+    assert result == IEMOCAP
 
 
 @pytest.mark.parametrize("table", ["labels_consensus.csv", "labels_concensus.csv"])
@@ -149,8 +149,8 @@ def test_msp_podcast_labels_under_both_spellings_of_the_table(tmp_path: Path, ta
         lines.append(f"{number}.wav,{code},7,Female,Train")
     (tmp_path / "Labels").mkdir()
     (tmp_path / "Labels" / table).write_text("\n".join(lines))
-    found = {item.raw_label: item.emotion for item in _utterances("msp_podcast", tmp_path)}
-    assert found == MSP_PODCAST
+    outcome = {item.raw_label: item.emotion for item in _utterances("msp_podcast", tmp_path)}
+    assert outcome == MSP_PODCAST
 
 
 def test_nemo_labels(tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_nemo_labels(tmp_path: Path) -> None:
         _touch(tmp_path / f"samples/EB0_{code}_1.wav")
         lines.append(f"EB0_{code}_1.wav\t{code}\tTak.\ttak\tEB0\tfemale\t27")
     (tmp_path / "data.tsv").write_text("\n".join(lines))
-    found = {item.raw_label: item.emotion for item in _utterances("nemo", tmp_path)}
-    assert found == NEMO
+    answer = {item.raw_label: item.emotion for item in _utterances("nemo", tmp_path)}
+    assert answer == NEMO
 
 
 def test_ravdess_actor_01_is_a_man_and_24_a_woman(tmp_path: Path) -> None:

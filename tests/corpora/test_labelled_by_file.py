@@ -19,10 +19,10 @@ Sound = Callable[..., Path]
 
 def _split(corpus: Corpus, folder: Path) -> tuple[dict[str, Utterance], dict[str, str]]:
     """List utterances and reasons of exclusions, by path."""
-    found = list(corpus.utterances(folder))
-    utterances = {item.path: item for item in found if isinstance(item, Utterance)}
-    reasons = {item.path: item.reason for item in found if isinstance(item, Exclusion)}
-    assert len(utterances) + len(reasons) == len(found)
+    result = list(corpus.utterances(folder))
+    utterances = {item.path: item for item in result if isinstance(item, Utterance)}
+    reasons = {item.path: item.reason for item in result if isinstance(item, Exclusion)}
+    assert len(utterances) + len(reasons) == len(result)
     return utterances, reasons
 
 
@@ -113,9 +113,9 @@ def _msp(folder: Path) -> None:
 def test_msp_podcast_reads_its_table(tmp_path: Path) -> None:
     _msp(tmp_path)
     utterances, reasons = _split(MspPodcast(), tmp_path)
-    one, two, three = (f"Audios/MSP-PODCAST_0001_00{n}.wav" for n in ("08", "09", "11"))
+    left, two, three = (f"Audios/MSP-PODCAST_0001_00{n}.wav" for n in ("08", "09", "11"))
     assert utterances == {
-        one: Utterance(one, "30", "male", "en", "N", "neutral"),
+        left: Utterance(left, "30", "male", "en", "N", "neutral"),
         two: Utterance(two, "39", "female", "en", "H", "happy"),
         three: Utterance(three, "unknown", "unknown", "en", "X", None),
     }

@@ -22,9 +22,9 @@ def _parse(name: str, folder: Path, *files: str) -> dict[str, Utterance | Exclus
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).touch()
-    found = list(corpora.get(name).utterances(folder))
-    assert len({item.path for item in found}) == len(found)
-    return {item.path: item for item in found}
+    result = list(corpora.get(name).utterances(folder))
+    assert len({item.path for item in result}) == len(result)
+    return {item.path: item for item in result}
 
 
 EXAMPLES = {
@@ -66,19 +66,19 @@ def test_other_names_are_listed_and_strays_passed_over(name: str, tmp_path: Path
     base = good.rpartition("/")[2]
     bad = f"{folder}/odd name!.wav".lstrip("/")
     stray = (f"{folder}/._{base}".lstrip("/"), f"{folder}/desktop.ini".lstrip("/"))
-    found = _parse(name, tmp_path, good, bad, *stray)
-    assert set(found) == {good, bad}
-    assert isinstance(found[bad], Exclusion)
-    assert "does not read as" in found[bad].reason  # type: ignore[union-attr]
+    outcome = _parse(name, tmp_path, good, bad, *stray)
+    assert set(outcome) == {good, bad}
+    assert isinstance(outcome[bad], Exclusion)
+    assert "does not read as" in outcome[bad].reason  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", [n for n in EXAMPLES if n != "bangla_emotion"])
 def test_second_copy_of_a_clip_is_taken_once(name: str, tmp_path: Path) -> None:
     good, _ = EXAMPLES[name]
     copy = f"zz_copy/{good}"
-    found = _parse(name, tmp_path, good, copy)
-    assert isinstance(found[good], Utterance)
-    assert found[copy] == Exclusion(copy, f"the same name as {good}, taken once")
+    answer = _parse(name, tmp_path, good, copy)
+    assert isinstance(answer[good], Utterance)
+    assert answer[copy] == Exclusion(copy, f"the same name as {good}, taken once")
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_second_copy_of_a_clip_is_taken_once(name: str, tmp_path: Path) -> None:
 def test_value_outside_the_documentation_is_excluded(
     name: str, path: str, reason: str, tmp_path: Path
 ) -> None:
-    found = _parse(name, tmp_path, path)[path]
-    assert isinstance(found, Exclusion)
-    assert reason in found.reason
+    result = _parse(name, tmp_path, path)[path]
+    assert isinstance(result, Exclusion)
+    assert reason in result.reason
 
 
 @given(
@@ -115,11 +115,11 @@ def test_ravdess_name_is_read_back(emotion: str, actor: int, rest: tuple[int, in
     stem = f"03-01-{emotion}-{intensity:02d}-{statement:02d}-{repetition:02d}-{actor:02d}"
     match = Ravdess.pattern.fullmatch(stem)
     assert match is not None
-    found = Ravdess().utterance(f"Actor_{actor:02d}/{stem}.wav", match)
-    assert isinstance(found, Utterance)
-    assert (found.raw_label, found.emotion) == (emotion, CODES[emotion])
-    assert (int(found.speaker), found.text_id) == (actor, f"{statement:02d}")
-    assert found.gender == ("male" if actor in range(1, 25, 2) else "female")
+    result = Ravdess().utterance(f"Actor_{actor:02d}/{stem}.wav", match)
+    assert isinstance(result, Utterance)
+    assert (result.raw_label, result.emotion) == (emotion, CODES[emotion])
+    assert (int(result.speaker), result.text_id) == (actor, f"{statement:02d}")
+    assert result.gender == ("male" if actor in range(1, 25, 2) else "female")
 
 
 def test_emodb_has_five_women_and_five_men() -> None:
@@ -128,9 +128,9 @@ def test_emodb_has_five_women_and_five_men() -> None:
     for speaker in ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16"):
         match = EmoDb.pattern.fullmatch(f"{speaker}a01Fa")
         assert match is not None
-        found = EmoDb().utterance("x", match)
-        assert isinstance(found, Utterance)
-        genders[speaker] = found.gender
+        result = EmoDb().utterance("x", match)
+        assert isinstance(result, Utterance)
+        genders[speaker] = result.gender
     assert sorted(s for s, g in genders.items() if g == "male") == ["03", "10", "11", "12", "15"]
 
 
@@ -145,16 +145,16 @@ def test_emodb_takes_speech_and_no_electroglottogram(tmp_path: Path) -> None:
     # Release 2.0: each clip's name lies in laryngo/, too, which sorts before wav/.
     speech = ("wav/03a01Fa.wav", "wav/03a01Nc.wav")
     electrode = ("laryngo/03a01Fa.wav", "EGG/03a01Nc.wav", "egg_data/more/03a01Fa.wav")
-    found = _parse("emodb", tmp_path, *electrode, *speech)
-    assert _places(found, "electroglottogram") == list(speech)
-    assert found[speech[0]] == Utterance(speech[0], "03", "male", "de", "F", "happy", "a01")
-    assert len(found) == 5
+    result = _parse("emodb", tmp_path, *electrode, *speech)
+    assert _places(result, "electroglottogram") == list(speech)
+    assert result[speech[0]] == Utterance(speech[0], "03", "male", "de", "F", "happy", "a01")
+    assert len(result) == 5
 
 
 def test_emodb_of_electroglottograms_alone_gives_no_clip(tmp_path: Path) -> None:
-    found = _parse("emodb", tmp_path, "laryngo/03a01Fa.wav", "egg/16b10Lb.wav")
-    assert len(found) == 2
-    assert _places(found, "electroglottogram") == []
+    result = _parse("emodb", tmp_path, "laryngo/03a01Fa.wav", "egg/16b10Lb.wav")
+    assert len(result) == 2
+    assert _places(result, "electroglottogram") == []
 
 
 @pytest.mark.parametrize("modality", ["01", "02"])
@@ -162,10 +162,10 @@ def test_ravdess_takes_the_sound_file_beside_a_video(modality: str, tmp_path: Pa
     clip = "Actor_07/03-01-05-01-02-01-07.wav"
     video = f"Actor_07/{modality}-01-05-01-02-01-07.wav"
     alone = f"Video_Actor_07/{modality}-01-03-01-01-01-07.wav"
-    found = _parse("ravdess", tmp_path, video, alone, clip)
-    assert _places(found, f"modality {modality}") == [clip]
-    assert found[clip] == Utterance(clip, "07", "male", "en", "05", "angry", "02")
-    assert len(found) == 3
+    result = _parse("ravdess", tmp_path, video, alone, clip)
+    assert _places(result, f"modality {modality}") == [clip]
+    assert result[clip] == Utterance(clip, "07", "male", "en", "05", "angry", "02")
+    assert len(result) == 3
 
 
 def test_ravdess_song_is_no_speech(tmp_path: Path) -> None:
@@ -174,15 +174,15 @@ def test_ravdess_song_is_no_speech(tmp_path: Path) -> None:
         f"Audio_Song_Actors_01-24/Actor_08/{modality}-02-04-01-01-01-08.wav"
         for modality in ("01", "02", "03")
     )
-    found = _parse("ravdess", tmp_path, *songs, clip)
-    assert _places(found, "vocal channel 02") == [clip]
-    assert found[clip] == Utterance(clip, "08", "female", "en", "04", "sad", "01")
-    assert len(found) == 4
+    result = _parse("ravdess", tmp_path, *songs, clip)
+    assert _places(result, "vocal channel 02") == [clip]
+    assert result[clip] == Utterance(clip, "08", "female", "en", "04", "sad", "01")
+    assert len(result) == 4
 
 
 def test_urdu_man_and_woman_of_one_number_are_two_people(tmp_path: Path) -> None:
-    found = _parse("urdu", tmp_path, "Happy/SM1_F1_H01.wav", "Happy/SF1_F1_H02.wav")
-    assert {item.speaker for item in found.values() if isinstance(item, Utterance)} == {
+    result = _parse("urdu", tmp_path, "Happy/SM1_F1_H01.wav", "Happy/SF1_F1_H02.wav")
+    assert {item.speaker for item in result.values() if isinstance(item, Utterance)} == {
         "SM1",
         "SF1",
     }
@@ -190,9 +190,9 @@ def test_urdu_man_and_woman_of_one_number_are_two_people(tmp_path: Path) -> None
 
 def test_subesco_clip_published_with_a_stray_bracket_is_read(tmp_path: Path) -> None:
     path = "SUBESCO/F_02_MONIKA_S_2_SURPRISE_3].wav"
-    found = _parse("subesco", tmp_path, path)[path]
-    assert isinstance(found, Utterance)
-    assert (found.speaker, found.emotion, found.text_id) == ("F_02", "surprised", "2")
+    result = _parse("subesco", tmp_path, path)[path]
+    assert isinstance(result, Utterance)
+    assert (result.speaker, result.emotion, result.text_id) == ("F_02", "surprised", "2")
 
 
 def _crema_d(folder: Path) -> None:
@@ -206,7 +206,7 @@ def _crema_d(folder: Path) -> None:
 
 def test_crema_d_takes_sex_from_its_table_and_only_the_wav_folder(tmp_path: Path) -> None:
     _crema_d(tmp_path)
-    found = _parse(
+    result = _parse(
         "crema_d",
         tmp_path,
         "AudioWAV/1001_DFA_ANG_XX.wav",
@@ -217,12 +217,12 @@ def test_crema_d_takes_sex_from_its_table_and_only_the_wav_folder(tmp_path: Path
         "AudioMP3/1001_DFA_ANG_XX.mp3",
     )
     first = "AudioWAV/1001_DFA_ANG_XX.wav"
-    assert found[first] == Utterance(first, "1001", "male", "en", "ANG", "angry", "DFA")
-    second = found["AudioWAV/1002_IEO_HAP_HI.wav"]
+    assert result[first] == Utterance(first, "1001", "male", "en", "ANG", "angry", "DFA")
+    second = result["AudioWAV/1002_IEO_HAP_HI.wav"]
     assert isinstance(second, Utterance)
     assert (second.gender, second.emotion) == ("female", "happy")
-    assert isinstance(found["AudioWAV/1002_ITH_SAD_X.wav"], Utterance)
-    reasons = {path: item.reason for path, item in found.items() if isinstance(item, Exclusion)}
+    assert isinstance(result["AudioWAV/1002_ITH_SAD_X.wav"], Utterance)
+    reasons = {path: item.reason for path, item in result.items() if isinstance(item, Exclusion)}
     assert reasons == {
         "AudioWAV/1003_DFA_ANG_XX.wav": "actor 1003 is not in VideoDemographics.csv",
         "AudioWAV/1002_DFA_JOY_XX.wav": "emotion JOY is not one of ANG, DIS, FEA, HAP, NEU, SAD",

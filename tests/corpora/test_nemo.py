@@ -37,8 +37,8 @@ def _tree(folder: Path) -> None:
 
 def test_each_line_is_read_or_listed(tmp_path: Path) -> None:
     _tree(tmp_path)
-    found = list(Nemo().utterances(tmp_path))
-    assert [item for item in found if isinstance(item, Utterance)] == [
+    result = list(Nemo().utterances(tmp_path))
+    assert [item for item in result if isinstance(item, Utterance)] == [
         Utterance("samples/EB0_anger_1.wav", "EB0", "female", "pl", "anger", "angry", "cisza"),
         Utterance(
             "samples/KS0_surprised_1.wav", "KS0", "male", "pl", "surprised", "surprised", "cisza"
@@ -47,7 +47,7 @@ def test_each_line_is_read_or_listed(tmp_path: Path) -> None:
             "samples/KS0_neutral_2.wav", "KS0", "male", "pl", "neutral", "neutral", "aby upiec"
         ),
     ]
-    reasons = {item.path: item.reason for item in found if isinstance(item, Exclusion)}
+    reasons = {item.path: item.reason for item in result if isinstance(item, Exclusion)}
     assert reasons["data.tsv:5"] == "KS0_neutral_2.wav is there already, the first is kept"
     assert "'joy' is not one of anger, fear, happiness" in reasons["samples/KS0_joy_3.wav"]
     assert reasons["samples/KS0_fear_4.wav"] == "is in data.tsv, but missing"

@@ -87,10 +87,10 @@ def test_words_do_not_tell_the_emotion() -> None:
         if name == "synthetic_urdu":  # few clips a woman: its cells cannot be equal
             continue
         for batch in make_plan(name):
-            said = defaultdict(set)
+            text = defaultdict(set)
             for clip in batch.clips:
-                said[clip.label].add(clip.text_id)
-            assert len(set(map(frozenset, said.values()))) == 1
+                text[clip.label].add(clip.text_id)
+            assert len(set(map(frozenset, text.values()))) == 1
 
 
 def test_plan_is_a_function_of_its_arguments() -> None:
@@ -105,8 +105,8 @@ def test_no_id_occurs_twice() -> None:
     paths = [(batch.corpus, clip.path) for batch in batches for clip in batch.clips]
     assert len(set(speakers)) == len(speakers) and len(set(paths)) == len(paths)
     texts = [s for part in (sentences.LABELLED, sentences.UNLABELLED) for s in part.values()]
-    said = [sentence for group in texts for sentence in group]
-    assert len({s.text for s in said}) == len({s.text_id for s in said}) == len(said)
+    answered = [sentence for group in texts for sentence in group]
+    assert len({s.text for s in answered}) == len({s.text_id for s in answered}) == len(answered)
 
 
 def test_only_listed_variants_speak_and_genders_overlap_in_pitch() -> None:

@@ -22,9 +22,9 @@ def _read(folder: Path, content: str | bytes) -> tuple[list[Utterance], dict[str
     folder.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     (folder / "corpus.csv").write_bytes(data)
-    found = list(corpora.get("table:mine").utterances(folder))
-    reasons = {item.path: item.reason for item in found if isinstance(item, Exclusion)}
-    return [item for item in found if isinstance(item, Utterance)], reasons
+    result = list(corpora.get("table:mine").utterances(folder))
+    reasons = {item.path: item.reason for item in result if isinstance(item, Exclusion)}
+    return [item for item in result if isinstance(item, Utterance)], reasons
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
@@ -34,8 +34,8 @@ def test_tables_of_every_spreadsheet_are_read(
     tmp_path: Path, mark: str, end: str, encoding: str
 ) -> None:
     lines = [HEADER.replace(",", mark), mark.join(("ä.wav", "Jürgen", "M", "PL", "anger", ""))]
-    found, reasons = _read(tmp_path, (end.join(lines) + end).encode(encoding))
-    assert found == [Utterance("ä.wav", "Jürgen", "male", "pl", "anger", "angry")]
+    outcome, reasons = _read(tmp_path, (end.join(lines) + end).encode(encoding))
+    assert outcome == [Utterance("ä.wav", "Jürgen", "male", "pl", "anger", "angry")]
     assert reasons == {}
 
 
@@ -50,18 +50,18 @@ def test_a_quotation_mark_that_nothing_closes_costs_no_other_line(tmp_path: Path
     for number in range(20):
         sentence = '"Come here' if number in (2, 11) else "Some words"
         lines.append(f"{number}.wav,s,female,de,angry,t{number},{sentence}")
-    found, reasons = _read(tmp_path, "\n".join(lines))
-    assert [item.path for item in found] == [f"{number}.wav" for number in range(20)]
+    answer, reasons = _read(tmp_path, "\n".join(lines))
+    assert [item.path for item in answer] == [f"{number}.wav" for number in range(20)]
     assert reasons == {}
-    found, reasons = _read(tmp_path, f'{HEADER}\n"a.wav,s,f\nb.wav,s,f,de,,\n')
-    assert [item.path for item in found] == ["b.wav"]
+    answer, reasons = _read(tmp_path, f'{HEADER}\n"a.wav,s,f\nb.wav,s,f,de,,\n')
+    assert [item.path for item in answer] == ["b.wav"]
     assert "quotation mark that nothing closes" in reasons["corpus.csv:2"]
 
 
 def test_quoted_fields_may_hold_marks_and_line_ends(tmp_path: Path) -> None:
     text = f'{HEADER}\na.wav,s,f,de,"angry","one\ntwo, ""three"""\nb.wav,s,f,de,,\n'
-    found, reasons = _read(tmp_path, text)
-    assert [(item.path, item.text_id) for item in found] == [
+    result, reasons = _read(tmp_path, text)
+    assert [(item.path, item.text_id) for item in result] == [
         ("a.wav", 'one two, "three"'),
         ("b.wav", None),
     ]
@@ -80,9 +80,9 @@ def test_rows_that_name_no_file_are_listed(tmp_path: Path) -> None:
     lines = [f"{path},a,male,de,angry," for path in paths]
     lines += ["good.wav,a,male,de,angry,", "z.wav,a,male,de," + "x" * 200_000 + ","]
     lines += ["a.wav,a,male,de,angry,s1,one too many", "b.wav,a,male,de,angry,s1,,,"]
-    found, reasons = _read(tmp_path, "\n".join([HEADER, *lines]))
-    assert [item.path for item in found if len(item.path) < 99] == ["good.wav", "b.wav"]
-    assert len(found) + len(reasons) == len(lines) - 1  # `/` and its twin are one path
+    result, reasons = _read(tmp_path, "\n".join([HEADER, *lines]))
+    assert [item.path for item in result if len(item.path) < 99] == ["good.wav", "b.wav"]
+    assert len(result) + len(reasons) == len(lines) - 1  # `/` and its twin are one path
     assert "longer than 131072 characters" in reasons["corpus.csv:12"]
     assert "has 7 fields, the header 6" in reasons["corpus.csv:13"]
     assert all(len(reason) < 300 and "\n" not in reason for reason in reasons.values())

@@ -41,9 +41,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_from_a_table_to_answers(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = own.parents[1] / "model"
     assert main(["train", "table:mine", "--output", str(output)]) == 0
-    told = capsys.readouterr().out
-    assert "classes: calm, fearful" in told
-    assert "by the rule" in told
+    message = capsys.readouterr().out
+    assert "classes: calm, fearful" in message
+    assert "by the rule" in message
     card = json.loads((output / "card.json").read_text(encoding="utf-8"))
     assert card["training"]["corpora"][0]["speakers"] == 4
     assert card["scores"]["uar"]["estimate"] > 0.9

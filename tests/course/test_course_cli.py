@@ -88,9 +88,9 @@ def test_a_trial_is_a_profile_of_its_own(
     (tmp_path / "mine.pt").touch()
     assert cli.main(["run", "--profile", "open", "--trial", "--encoder", "mine.pt"]) == 0
     # What is missing is said before anything starts, with the command that gets it.
-    said = capsys.readouterr().err
-    assert "[MISS] corpus 'ravdess' is not in" in said
-    assert "data_scripts/download_corpora.py ravdess --root" in said
+    text = capsys.readouterr().err
+    assert "[MISS] corpus 'ravdess' is not in" in text
+    assert "data_scripts/download_corpora.py ravdess --root" in text
     assert cli.main(["run", "--trial"]) == 0
     assert capsys.readouterr().err == ""
     assert [settings.profile for settings in asked] == [

@@ -110,11 +110,11 @@ def test_large_files_are_named(tmp_path: Path, write_notebook: Write) -> None:
 
 
 def test_ids_are_unique_and_follow_the_content() -> None:
-    one, two = ran(1, 2, 3), ran(1, 2, 3)
+    left, two = ran(1, 2, 3), ran(1, 2, 3)
     two.cells[1].source = "other"
-    refresh.normalise(one)
+    refresh.normalise(left)
     refresh.normalise(two)
-    ids = [[cell["id"] for cell in notebook.cells] for notebook in (one, two)]
+    ids = [[cell["id"] for cell in notebook.cells] for notebook in (left, two)]
     assert len(set(ids[0])) == 3
     assert ids[0][0] == ids[1][0]
     assert ids[0][1] != ids[1][1]

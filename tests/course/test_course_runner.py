@@ -62,10 +62,10 @@ def test_run_reports_records_fails_and_resumes(
     settings: runner.RunSettings, write_notebook: Write
 ) -> None:
     lines: list[str] = []
-    found = runner.run(settings, say=lines.append)
+    outcome = runner.run(settings, say=lines.append)
 
     # The failure is named, its partial notebook stays, and the next chapter runs.
-    failed, done = found.chapters
+    failed, done = outcome.chapters
     assert (failed.status, done.status) == ("failed", "ok")
     assert failed.failure is not None
     assert failed.failure.cell == 2
@@ -91,7 +91,7 @@ def test_run_reports_records_fails_and_resumes(
     assert [file.name for file in settings.results.rglob("*.json")] == ["01-sum.json"]
 
     # The report on disk is the report returned.
-    assert runner.load_report(settings.report_path) == found
+    assert runner.load_report(settings.report_path) == outcome
     assert json.loads(settings.report_path.read_text(encoding="utf-8"))["profile"] == "open"
 
     # Resuming keeps the success and mends the failure once the notebook is mended.
@@ -118,17 +118,17 @@ def test_a_trial_is_cut_down_and_its_records_lie_apart(
 ) -> None:
     write_notebook(settings.notebooks / "02_tries.ipynb", [TRYING])
     trying = change(settings, chapters=["2"], profile="paper-trial:nano")
-    found = runner.run(trying, say=lambda line: None)
-    assert not found.failed
-    assert found.profile == "paper-trial"
-    assert runner.load_report(settings.report_path) == found
+    answer = runner.run(trying, say=lambda line: None)
+    assert not answer.failed
+    assert answer.profile == "paper-trial"
+    assert runner.load_report(settings.report_path) == answer
     assert [file.parent.name for file in settings.results.rglob("*.json")] == ["paper-trial"]
     record = load_record(settings.results, "paper-trial", "02-tried")
     assert record.metrics == {"epochs": 1, "encoder": "nano"}
     assert record.profile == "paper-trial"
 
     # The run that counts takes nothing over from it.
-    assert runner._earlier(change(trying, resume=True), lambda line: None) == found
+    assert runner._earlier(change(trying, resume=True), lambda line: None) == answer
     counting = change(trying, profile="paper", resume=True)
     assert runner._earlier(counting, lambda line: None).chapters == ()
     again = runner.run(counting, say=lambda line: None)
@@ -147,11 +147,11 @@ def test_only_a_whole_run_leaves_its_minutes_among_the_results(
     runner.run(change(settings, resume=True), say=lambda line: None)
     account = json.loads(kept.read_text())
     assert (account["profile"], account["seed"]) == ("open", 4)
-    assert [(one["chapter"], one["status"]) for one in account["chapters"]] == [
+    assert [(chapter["chapter"], chapter["status"]) for chapter in account["chapters"]] == [
         ("00", "ok"), ("01", "ok"),
     ]  # fmt: skip
     assert account["chapters"][1]["records"] == ["sum"]
-    assert all(one["seconds"] > 0 for one in account["chapters"])
+    assert all(chapter["seconds"] > 0 for chapter in account["chapters"])
     assert set(account) == {"profile", "seed", "chapters", "device", "commit", "finished"}
     assert load_record(settings.results, "open", "01-sum").metrics["profile"] == "open"
 
@@ -280,8 +280,8 @@ def test_a_dying_kernel_is_a_failure_of_its_chapter(
     settings: runner.RunSettings, write_notebook: Write
 ) -> None:
     write_notebook(settings.notebooks / "02_dies.ipynb", ["import os\nos._exit(1)"])
-    found = runner.run(change(settings, chapters=["2"]), say=lambda line: None)
-    (failure,) = [result.failure for result in found.failed]
+    outcome = runner.run(change(settings, chapters=["2"]), say=lambda line: None)
+    (failure,) = [result.failure for result in outcome.failed]
     assert failure is not None
     assert failure.cell == 2
     assert failure.first_line == "import os"

@@ -87,13 +87,13 @@ def test_unfit_waveforms_are_named(wave: np.ndarray, words: str) -> None:
 
 
 def test_nbval_sees_the_same_page_for_other_bytes() -> None:
-    one = Sound(("a",), (1.0,), (b"one",))._repr_html_()
+    first = Sound(("a",), (1.0,), (b"one",))._repr_html_()
     two = Sound(("a",), (1.0,), (b"another",))._repr_html_()
     relabelled = Sound(("b",), (1.0,), (b"one",))._repr_html_()
     pattern, word = SANITIZE
-    assert one != two
-    assert re.sub(pattern, word, one) == re.sub(pattern, word, two)
-    assert re.sub(pattern, word, one) != re.sub(pattern, word, relabelled)
+    assert first != two
+    assert re.sub(pattern, word, first) == re.sub(pattern, word, two)
+    assert re.sub(pattern, word, first) != re.sub(pattern, word, relabelled)
 
 
 def test_the_settings_of_nbval_are_this_pattern() -> None:

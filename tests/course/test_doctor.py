@@ -117,7 +117,7 @@ def test_caches_are_sized_and_left_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "features" / "one.npy").write_bytes(bytes(3 * 1024**2))
     check = doctor.check_caches(tmp_path)
     assert check.ok and " 3 MiB" in check.detail
-    assert [one.name for one in tmp_path.iterdir()] == ["features"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["features"]
 
 
 def test_caches_not_made_yet(tmp_path: Path) -> None:
@@ -201,11 +201,11 @@ def test_synthesiser_that_crashes_is_a_failed_check() -> None:
 def test_main_prints_and_answers(
     ok: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = [
+    result = [
         doctor.Check("first", True, "fine"),
         doctor.Check("second", ok, "seen", "" if ok else "do this"),
     ]
-    monkeypatch.setattr(doctor, "checks", lambda: found)
+    monkeypatch.setattr(doctor, "checks", lambda: result)
     assert doctor.main() == (0 if ok else 1)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "[OK]   first: fine"

@@ -72,8 +72,8 @@ def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndar
 
 
 def recognised(changed: np.ndarray, clean: np.ndarray, speakers: np.ndarray) -> float:
-    one, other = (part / np.linalg.norm(part, axis=1)[:, None] for part in (changed, clean))
-    cosine = one @ other.T
+    first, other = (part / np.linalg.norm(part, axis=1)[:, None] for part in (changed, clean))
+    cosine = first @ other.T
     np.fill_diagonal(cosine, -np.inf)
     return float((speakers[cosine.argmax(axis=1)] == speakers).mean())
 
@@ -132,15 +132,15 @@ def deal(labels: np.ndarray, groups: np.ndarray, generator: np.random.Generator)
 def moved(values: np.ndarray, emotions: np.ndarray, speakers: np.ndarray, emotion: str) -> float:
     series = pd.Series(values, dtype=float)
     means = series.groupby([speakers, emotions]).mean().unstack()
-    own = series - series.groupby(speakers).transform("mean")
-    return float((means[emotion] - means["neutral"]).mean() / own.std(ddof=0))
+    kept = series - series.groupby(speakers).transform("mean")
+    return float((means[emotion] - means["neutral"]).mean() / kept.std(ddof=0))
 
 
 def apart(
     shares: np.ndarray, recalls: np.ndarray, others: np.ndarray, their_recalls: np.ndarray
 ) -> tuple[float, float]:
-    mix, said = float((shares - others) @ their_recalls), shares > 0
-    return mix, float(shares[said] @ (recalls - their_recalls)[said])
+    mix, spoken = float((shares - others) @ their_recalls), shares > 0
+    return mix, float(shares[spoken] @ (recalls - their_recalls)[spoken])
 
 
 def within(
@@ -346,8 +346,8 @@ def pooled_means(
 def sample_deviation(
     values: np.ndarray, emotions: np.ndarray, speakers: np.ndarray, emotion: str
 ) -> float:
-    own = pd.Series(values) - pd.Series(values).groupby(speakers).transform("mean")
-    return moved(values, emotions, speakers, emotion) * own.std(ddof=0) / own.std()
+    kept = pd.Series(values) - pd.Series(values).groupby(speakers).transform("mean")
+    return moved(values, emotions, speakers, emotion) * kept.std(ddof=0) / kept.std()
 
 
 def both_ways(prediction: Tensor, target: Tensor) -> Tensor:
@@ -363,8 +363,8 @@ def unit(embeddings: np.ndarray) -> np.ndarray:
 
 
 def asked_by(anchor: Tensor, other: Tensor, temperature: float, itself: float) -> Tensor:
-    own = (anchor @ anchor.T).fill_diagonal_(itself)
-    scores = torch.cat([anchor @ other.T, own], dim=1) / temperature
+    kept = (anchor @ anchor.T).fill_diagonal_(itself)
+    scores = torch.cat([anchor @ other.T, kept], dim=1) / temperature
     return torch.nn.functional.cross_entropy(scores, torch.arange(len(anchor)))
 
 
@@ -380,9 +380,9 @@ def naive_views(one: Tensor, other: Tensor, temperature: float) -> Tensor:
     powers = [
         torch.exp(a @ b.T / temperature) for a, b in ((one, other), (one, one), (other, other))
     ]
-    own = [1 - torch.eye(len(one)).to(one)] * 2
-    rows = powers[0].sum(1) + (powers[1] * own[0]).sum(1)
-    columns = powers[0].sum(0) + (powers[2] * own[1]).sum(1)
+    kept = [1 - torch.eye(len(one)).to(one)] * 2
+    rows = powers[0].sum(1) + (powers[1] * kept[0]).sum(1)
+    columns = powers[0].sum(0) + (powers[2] * kept[1]).sum(1)
     costs = (rows / powers[0].diag()).log() + (columns / powers[0].diag()).log()
     return costs.mean() / 2
 
@@ -587,14 +587,14 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     (chapter_07.check_two_views, lambda a, b, t: pairwise_nt_xent([a, b], 0.5), "temperature 0.2"),
     (chapter_07.check_two_views, naive_views, "mind exp"),
     (chapter_07.check_corrected, lambda p: list(p), "multiplied by three"),
-    (chapter_07.check_corrected, lambda p: [len(p) * one for one in p], "Bonferroni"),
+    (chapter_07.check_corrected, lambda p: [len(p) * item for item in p], "Bonferroni"),
     (chapter_07.check_corrected, falling, "must not be smaller"),
     (chapter_07.check_corrected, unlimited, "for 0.6 and 0.7"),
     (chapter_07.check_corrected, lambda p: holm(sorted(p)), "in this order"),
     (chapter_08.check_apart, one_gap, "shape should be (2,)"),
     (
         chapter_08.check_apart,
-        lambda s, r, t, q: [-one for one in apart(s, r, t, q)],
+        lambda s, r, t, q: [-item for item in apart(s, r, t, q)],
         "the other way round",
     ),
     (chapter_08.check_apart, swapped_parts, "are the other way round"),

@@ -110,13 +110,13 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[bool]]:
         check=False,
     )
     line = re.compile(r"^(PASSED|FAILED) .*?(\w+)\.ipynb::Cell (\d+)", re.MULTILINE)
-    found = {
+    result = {
         (name, int(number)): verdict == "PASSED"
         for verdict, name, number in line.findall(done.stdout)
     }
-    assert len(found) == 2 * len(ALTERATIONS), done.stdout + done.stderr
+    assert len(result) == 2 * len(ALTERATIONS), done.stdout + done.stderr
     return {
-        name: [found[name, number] for number in range(len(ALTERATIONS))]
+        name: [result[name, number] for number in range(len(ALTERATIONS))]
         for name in ("untouched", "altered")
     }
 

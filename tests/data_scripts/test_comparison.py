@@ -123,9 +123,9 @@ def test_statistics_of_two_clips_by_hand() -> None:
 def test_afterwards_the_statistics_are_the_reference(seed: int, gain: float, offset: float) -> None:
     reference = BandStatistics.of(clips(0))
     matched = match_bands(clips(seed, gain, offset), reference)
-    found = BandStatistics.of(matched)
-    np.testing.assert_allclose(found.mean, reference.mean, atol=1e-5)
-    np.testing.assert_allclose(found.deviation, reference.deviation, atol=1e-5)
+    result = BandStatistics.of(matched)
+    np.testing.assert_allclose(result.mean, reference.mean, atol=1e-5)
+    np.testing.assert_allclose(result.deviation, reference.deviation, atol=1e-5)
 
 
 def test_gain_and_channel_of_a_corpus_make_no_difference() -> None:
@@ -133,8 +133,8 @@ def test_gain_and_channel_of_a_corpus_make_no_difference() -> None:
     channel = np.linspace(-2, 2, 5)[:, None]
     plain = match_bands(clips(7), reference)
     coloured = match_bands([0.5 * mel + channel for mel in clips(7)], reference)
-    for one, other in zip(plain, coloured, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    for left, other in zip(plain, coloured, strict=True):
+        np.testing.assert_allclose(left, other, atol=1e-5)
 
 
 def test_given_statistics_are_used_clip_by_clip() -> None:

@@ -223,10 +223,10 @@ def test_encoders_hear_a_clip_the_same_in_any_batch(name: str, block: speech.Blo
     inputs, lengths = hearing.pad(clips.inputs)
     with torch.inference_mode():
         together, counts, manner = model(inputs, lengths)
-        alone, (count,), own = model(*hearing.pad(clips.inputs[:1]))
+        alone, (count,), kept = model(*hearing.pad(clips.inputs[:1]))
     assert int(counts[0]) == int(count)
     torch.testing.assert_close(together[0, :count], alone[0], atol=1e-4, rtol=0)
-    torch.testing.assert_close(manner[0], own[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(manner[0], kept[0], atol=1e-4, rtol=0)
 
 
 def test_error_rate_of_a_known_answer(block: speech.Block) -> None:
@@ -303,17 +303,17 @@ def test_a_shipped_encoder_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     card = file.with_suffix(".md").read_text(encoding="utf-8")
     assert "at commit `abc`; up to round 2 with `--rounds 9`" in card
     assert card.count("21.0%") == len(rates)
-    told = re.search(r"pretrain_nano.py --output DIR (.*)", card)
-    assert told
-    parsed = vars(pretrain_nano.parse(["--output", "DIR", *told[1].split()]))
+    command = re.search(r"pretrain_nano.py --output DIR (.*)", card)
+    assert command
+    parsed = vars(pretrain_nano.parse(["--output", "DIR", *command[1].split()]))
     assert {name: parsed[name] for name in vars(SETTINGS)} == vars(SETTINGS)  # anyone can rerun it
     loaded = WhisperEncoder.from_checkpoint(checkpoints.read_nano(file.parent))
     assert loaded.pretrained
     assert "synthetic English" in loaded.description
-    own = hearing.encoder
-    assert isinstance(own, WhisperEncoder)
+    part = hearing.encoder
+    assert isinstance(part, WhisperEncoder)
     mel = torch.randn(1, 80, 50)
-    torch.testing.assert_close(loaded.embed(mel), own.embed(mel), atol=2e-2, rtol=0)
+    torch.testing.assert_close(loaded.embed(mel), part.embed(mel), atol=2e-2, rtol=0)
 
 
 def test_a_shipped_wav2vec2_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,8 +335,8 @@ def test_a_shipped_wav2vec2_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (Wav2Vec2View("nano"), 2e-2),
         (Wav2Vec2View.random("nano", seed=7), 1e-5),
     ):
-        found = view.extract(waveform.numpy())
-        np.testing.assert_allclose(found, states[0].numpy(), atol=tolerance)
+        result = view.extract(waveform.numpy())
+        np.testing.assert_allclose(result, states[0].numpy(), atol=tolerance)
     assert "synthetic English" in Wav2Vec2View("nano").source.description
 
 

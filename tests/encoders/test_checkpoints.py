@@ -65,8 +65,8 @@ def test_it_gives_what_openai_whisper_gives(checkpoint: Path) -> None:
     reference = whisper.load_model(str(checkpoint), device="cpu").eval()
     mel = torch.randn(1, 80, 200, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = WhisperEncoder.load(checkpoint)(mel)
-        torch.testing.assert_close(found, reference.embed_audio(mel), rtol=0, atol=1e-5)
+        result = WhisperEncoder.load(checkpoint)(mel)
+        torch.testing.assert_close(result, reference.embed_audio(mel), rtol=0, atol=1e-5)
 
 
 def test_the_decoder_is_not_needed(model: Whisper, tmp_path: Path) -> None:
@@ -287,9 +287,9 @@ def test_half_a_checkpoint_is_known_by_its_tensors(
             with pytest.raises(CheckpointError, match=r"tiny\.en: it could not be fetched"):
                 WhisperEncoder.load("tiny.en", download_root=root, addresses=NO_NETWORK)
         else:
-            found = WhisperEncoder.load("tiny.en", download_root=root, addresses=NO_NETWORK)
-            assert found.tensor_hash() == hashes["tiny.en"]
-            for name, tensor in found.state_dict().items():
+            outcome = WhisperEncoder.load("tiny.en", download_root=root, addresses=NO_NETWORK)
+            assert outcome.tensor_hash() == hashes["tiny.en"]
+            for name, tensor in outcome.state_dict().items():
                 assert torch.equal(tensor, whole[name])
             assert checkpoints.held(root) == {"tiny.en": "any.pt"}
         by_file = WhisperEncoder.load(root / "any.pt")
@@ -403,10 +403,10 @@ def test_layers_keeps_the_first_blocks(checkpoint: Path) -> None:
     whole, first = WhisperEncoder.load(checkpoint), WhisperEncoder.load(checkpoint, layers=1)
     mel = torch.randn(1, 80, 50, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        one, other = list(whole.layer_states(mel)), list(first.layer_states(mel))
-    assert len(one) == 4
+        left, other = list(whole.layer_states(mel)), list(first.layer_states(mel))
+    assert len(left) == 4
     assert len(other) == 3
-    for mine, theirs in zip(one[:2], other[:2], strict=True):
+    for mine, theirs in zip(left[:2], other[:2], strict=True):
         assert torch.equal(mine, theirs)
     assert torch.equal(other[-1], first.encoder.ln_post(other[1]))
     assert "the first 1 of 2 layers" in first.description
@@ -496,12 +496,12 @@ def write_nano(folder: Path, encoder: WhisperEncoder) -> Path:
 def test_trained_nano_weights_load(tmp_path: Path) -> None:
     trained = WhisperEncoder.random("nano", seed=9)
     write_nano(tmp_path, trained)
-    found = WhisperEncoder.from_checkpoint(checkpoints.read_nano(tmp_path))
-    assert found.pretrained
-    assert "untrained" not in found.description
+    answer = WhisperEncoder.from_checkpoint(checkpoints.read_nano(tmp_path))
+    assert answer.pretrained
+    assert "untrained" not in answer.description
     for name, tensor in trained.state_dict().items():
-        torch.testing.assert_close(found.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
-    positions = found.encoder.positional_embedding
+        torch.testing.assert_close(answer.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+    positions = answer.encoder.positional_embedding
     assert torch.equal(positions, trained.encoder.positional_embedding)
 
 

@@ -23,29 +23,29 @@ def encoder(seed: int = 0, **options: Any) -> WhisperEncoder:
 def test_round_trip_keeps_weights_frozen_parts_and_notes(
     freeze: tuple[str, ...], tmp_path: Path
 ) -> None:
-    one = encoder(3, freeze=freeze)
-    one.description = "an encoder that was adapted"
+    first = encoder(3, freeze=freeze)
+    first.description = "an encoder that was adapted"
     with torch.no_grad():
-        one.encoder.positional_embedding.add_(0.5)
+        first.encoder.positional_embedding.add_(0.5)
     notes = {"loss": [2.0, 1.5], "batch": [16, 4, ""], "seed": 3}
-    save_encoder(one, tmp_path / "deep" / "encoder.pt", notes)
-    found, told = load_encoder(tmp_path / "deep" / "encoder.pt", encoder(8, freeze=freeze))
-    assert told == notes
-    assert (found.description, found.frozen) == (one.description, one.frozen)
-    assert found.pretrained
-    assert fingerprint(found) == fingerprint(one)
+    save_encoder(first, tmp_path / "deep" / "encoder.pt", notes)
+    result, stored = load_encoder(tmp_path / "deep" / "encoder.pt", encoder(8, freeze=freeze))
+    assert stored == notes
+    assert (result.description, result.frozen) == (first.description, first.frozen)
+    assert result.pretrained
+    assert fingerprint(result) == fingerprint(first)
     mel = torch.rand(2, 80, 30, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(found.embed(mel), one.embed(mel))
-    assert [p.requires_grad for p in found.parameters()] == [
-        p.requires_grad for p in one.parameters()
+    assert torch.equal(result.embed(mel), first.embed(mel))
+    assert [p.requires_grad for p in result.parameters()] == [
+        p.requires_grad for p in first.parameters()
     ]
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["encoder.pt"]
 
 
 def test_the_file_has_openais_format(tmp_path: Path) -> None:
     save_encoder(encoder(3), tmp_path / "encoder.pt")
-    found = WhisperEncoder.load(tmp_path / "encoder.pt")
-    assert fingerprint(found) == fingerprint(encoder(3))
+    outcome = WhisperEncoder.load(tmp_path / "encoder.pt")
+    assert fingerprint(outcome) == fingerprint(encoder(3))
 
 
 def test_dimensions_are_those_it_was_made_with() -> None:
@@ -56,7 +56,7 @@ def test_dimensions_are_those_it_was_made_with() -> None:
 def test_fingerprints_tell_weights_and_frozen_parts_apart() -> None:
     assert fingerprint(encoder(1)) == fingerprint(encoder(1))
     others = (encoder(2), encoder(1, freeze=("conv",)))
-    assert len({fingerprint(one) for one in (encoder(1), *others)}) == 3
+    assert len({fingerprint(item) for item in (encoder(1), *others)}) == 3
 
 
 @pytest.mark.parametrize(

@@ -114,10 +114,10 @@ def test_layers_begin_with_equal_weights_and_learn_them() -> None:
     assert encoder.mix.grad is not None and encoder.mix.grad.abs().min() > 0
     with torch.no_grad():
         encoder.mix.copy_(torch.tensor([0.0, 100.0, 0.0]))
-    one, other = clips("wav2vec2")[:1], clips("wav2vec2")[:1]
+    first, other = clips("wav2vec2")[:1], clips("wav2vec2")[:1]
     other[0] = other[0].clone()
     other[0][[0, 2]] += 5
-    torch.testing.assert_close(embed(encoder, *one), embed(encoder, *other))
+    torch.testing.assert_close(embed(encoder, *first), embed(encoder, *other))
 
 
 def test_kinds() -> None:

@@ -166,10 +166,10 @@ def test_mixed_precision_stays_close(small: WhisperEncoder, dtype: torch.dtype) 
     with torch.no_grad():
         expected = small.embed(mel, lengths)
         with torch.autocast("cpu", dtype=dtype):
-            found = small.embed(mel, lengths)
+            result = small.embed(mel, lengths)
         stored_half = small.embed(mel.to(dtype), lengths)
-    assert found.isfinite().all()
-    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.05)
+    assert result.isfinite().all()
+    torch.testing.assert_close(result.float(), expected, rtol=0, atol=0.05)
     assert stored_half.dtype == torch.float32
     torch.testing.assert_close(stored_half, expected, rtol=0, atol=0.05)
 
@@ -184,9 +184,9 @@ def test_gpu_stays_close(dtype: torch.dtype) -> None:
         encoder.cuda()
         with torch.autocast("cuda", dtype=dtype, enabled=dtype != torch.float32):
             for place in (lengths, lengths.cuda()):
-                found = encoder.embed(mel.cuda(), place).float().cpu()
+                outcome = encoder.embed(mel.cuda(), place).float().cpu()
                 tolerance = 1e-3 if dtype == torch.float32 else 0.05
-                torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+                torch.testing.assert_close(outcome, expected, rtol=0, atol=tolerance)
 
 
 PARTS: dict[str, Callable[[str], bool]] = {

@@ -41,8 +41,8 @@ def draw(n: int, d: int, seed: int = 0) -> np.ndarray:
 
 
 def test_one_direction_is_the_worst_in_all() -> None:
-    one = np.outer([1.0, 2.0, 3.0], [0.6, 0.8])
-    assert collapse_figures(one, [0, 0, 1]) == {
+    first = np.outer([1.0, 2.0, 3.0], [0.6, 0.8])
+    assert collapse_figures(first, [0, 0, 1]) == {
         "spread": pytest.approx(0, abs=1e-12),
         "effective_rank": pytest.approx(1, abs=1e-6),
         "uniformity": pytest.approx(0, abs=1e-12),
@@ -158,8 +158,8 @@ def bootstrap(seed: int, noise: float = 0.5, **changes: Any) -> list[dict[str, f
     adam = AdamW(recipe.parameter_groups(), weight_decay=0.01)
 
     def view() -> Batch:
-        heard = clips + noise * torch.randn(64, 20, 1, generator=random)
-        return Batch(heard, torch.full((64,), 6), torch.full((64,), -1))
+        speech = clips + noise * torch.randn(64, 20, 1, generator=random)
+        return Batch(speech, torch.full((64,), 6), torch.full((64,), -1))
 
     watched = torch.cat([view().inputs, view().inputs])
 

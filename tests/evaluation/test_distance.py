@@ -24,10 +24,10 @@ def test_closed_forms() -> None:
 @given(WORDS, WORDS, WORDS)
 @settings(max_examples=40, deadline=None)
 def test_it_is_a_metric(first: str, second: str, third: str) -> None:
-    one, other = frequency_distance(first, second), frequency_distance(second, first)
-    assert one == pytest.approx(other, abs=1e-9)
-    assert 0 <= one <= 1 + 1e-9
-    assert frequency_distance(first, third) <= one + frequency_distance(second, third) + 1e-7
+    left, other = frequency_distance(first, second), frequency_distance(second, first)
+    assert left == pytest.approx(other, abs=1e-9)
+    assert 0 <= left <= 1 + 1e-9
+    assert frequency_distance(first, third) <= left + frequency_distance(second, third) + 1e-7
 
 
 def test_an_empty_sample_is_refused() -> None:

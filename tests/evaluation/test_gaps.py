@@ -69,31 +69,31 @@ def drawn(seed: int, speakers: int = 8) -> pd.DataFrame:
 
 
 def test_urdu_makes_a_large_gap_of_equal_recalls() -> None:
-    found = of(urdu(), n_resamples=500, n_permutations=999)
+    result = of(urdu(), n_resamples=500, n_permutations=999)
     raw = (23 + 4 + 6) / 56 - (100 + 27 + 96 + 94) / 344
     assert raw < -0.33  # as large as the one that Gong et al. 2025 report, 41 to 73
-    assert found["estimate"]["accuracy"] == pytest.approx(raw)
-    assert found["estimate"][MIX] == pytest.approx(raw)
+    assert result["estimate"]["accuracy"] == pytest.approx(raw)
+    assert result["estimate"][MIX] == pytest.approx(raw)
     for name in (UNDERSTANDING, "recall of happy", "recall of sad", CONDITIONAL, STANDARDISED):
-        assert found["estimate"][name] == pytest.approx(0, abs=1e-12)
+        assert result["estimate"][name] == pytest.approx(0, abs=1e-12)
     # The raw gap looks certain; the class-conditional one is what luck makes.
-    assert found["high"]["accuracy"] < 0 and found["p"]["accuracy"] < 0.01
-    assert found["low"][CONDITIONAL] <= 0 <= found["high"][CONDITIONAL]
-    assert found["p"][CONDITIONAL] > 0.9
+    assert result["high"]["accuracy"] < 0 and result["p"]["accuracy"] < 0.01
+    assert result["low"][CONDITIONAL] <= 0 <= result["high"][CONDITIONAL]
+    assert result["p"][CONDITIONAL] > 0.9
 
 
 def test_what_urdu_cannot_say_is_said() -> None:
-    found = of(urdu())
-    assert found["estimate"][["recall of angry", "recall of neutral"]].isna().all()
-    assert found["reason"]["recall of angry"] == "female: no clip"
-    assert found["reason"]["recall of neutral"] == "female: 4 of the 5 clips that it takes"
-    assert found["classes"][CONDITIONAL] == 2
-    assert "without angry (female: no clip)" in found["reason"][CONDITIONAL]
+    outcome = of(urdu())
+    assert outcome["estimate"][["recall of angry", "recall of neutral"]].isna().all()
+    assert outcome["reason"]["recall of angry"] == "female: no clip"
+    assert outcome["reason"]["recall of neutral"] == "female: 4 of the 5 clips that it takes"
+    assert outcome["classes"][CONDITIONAL] == 2
+    assert "without angry (female: no clip)" in outcome["reason"][CONDITIONAL]
     # Turned round, women's recalls would have to stand in for men's: there is none of angry.
     turned = of(urdu(), ("male", "female"))
     assert math.isnan(turned["estimate"][MIX])
     assert turned["reason"][MIX].startswith("angry, female: no clip")
-    assert turned["estimate"]["accuracy"] == -found["estimate"]["accuracy"]
+    assert turned["estimate"]["accuracy"] == -outcome["estimate"]["accuracy"]
     few = of(urdu(), least=Least(clips=100, speakers=3))
     assert few["estimate"].isna().all() and (few["reason"] != "").all()
 
@@ -101,17 +101,17 @@ def test_what_urdu_cannot_say_is_said() -> None:
 def test_gaps_are_those_of_a_plain_version() -> None:
     table = drawn(5)
     table = table.drop(table.index[[0, 1, 5, 24, 30, 47]])  # unequal mixes
-    found = of(table)
+    answer = of(table)
     right = table["answer"] == table["truth"]
     accuracy = right.groupby(table["group"]).mean()
-    assert found["estimate"]["accuracy"] == pytest.approx(accuracy["female"] - accuracy["male"])
+    assert answer["estimate"]["accuracy"] == pytest.approx(accuracy["female"] - accuracy["male"])
     recall = right.groupby([table["group"], table["truth"]]).mean().unstack()
     difference = recall.loc["female"] - recall.loc["male"]
     for label in LABELS:
-        assert found["estimate"][f"recall of {label}"] == pytest.approx(difference[label])
-    assert found["estimate"][CONDITIONAL] == pytest.approx(difference.mean())
+        assert answer["estimate"][f"recall of {label}"] == pytest.approx(difference[label])
+    assert answer["estimate"][CONDITIONAL] == pytest.approx(difference.mean())
     shares = table["truth"].value_counts(normalize=True)
-    assert found["estimate"][STANDARDISED] == pytest.approx((difference * shares).sum())
+    assert answer["estimate"][STANDARDISED] == pytest.approx((difference * shares).sum())
 
 
 @settings(deadline=None, max_examples=25)
@@ -125,7 +125,7 @@ def test_the_two_parts_make_the_raw_gap(seed: int) -> None:
 
 def test_speakers_are_drawn_within_their_group() -> None:
     table = drawn(1)
-    found = of(table, n_resamples=300, seed=7)
+    result = of(table, n_resamples=300, seed=7)
     random = np.random.default_rng(7)
     score = (table["answer"] == table["truth"]).groupby(table["speaker"]).mean()
     women, men = score[["s0", "s2", "s4", "s6"]], score[["s1", "s3", "s5", "s7"]]
@@ -134,14 +134,14 @@ def test_speakers_are_drawn_within_their_group() -> None:
     low, high = np.quantile(draws, [0.025, 0.975])
     # Four speakers a side: by the missing variance, and Student's quantile of three degrees.
     stretch = np.sqrt(4 / 3) * stats.t.ppf(0.975, 3) / stats.norm.ppf(0.975)
-    estimate = found["estimate"]["accuracy"]
-    assert found["low"]["accuracy"] == pytest.approx(estimate + stretch * (low - estimate))
-    assert found["high"]["accuracy"] == pytest.approx(estimate + stretch * (high - estimate))
+    estimate = result["estimate"]["accuracy"]
+    assert result["low"]["accuracy"] == pytest.approx(estimate + stretch * (low - estimate))
+    assert result["high"]["accuracy"] == pytest.approx(estimate + stretch * (high - estimate))
 
 
 def test_names_are_dealt_out_to_speakers() -> None:
     table = drawn(2, speakers=6)
-    found = of(table)
+    result = of(table)
     score = (table["answer"] == table["truth"]).groupby(table["speaker"]).mean().to_numpy()
 
     def welch(first: np.ndarray, second: np.ndarray) -> float:
@@ -157,7 +157,7 @@ def test_names_are_dealt_out_to_speakers() -> None:
     observed = welch(score[[1, 3, 5]], score[[0, 2, 4]])
     observed = min(observed, welch(score[[0, 2, 4]], score[[1, 3, 5]]))
     p = np.mean([welch(*deal) >= observed - 1e-9 for deal in deals])
-    assert found["p"]["accuracy"] == pytest.approx(p, abs=0.051)  # the median is of one deal more
+    assert result["p"]["accuracy"] == pytest.approx(p, abs=0.051)  # the median is of one deal more
 
 
 def test_drawn_deals_count_how_it_is_as_one_more() -> None:
@@ -194,9 +194,9 @@ def test_many_clips_of_few_speakers_prove_nothing() -> None:
     rows = [(group, f"{group}{speaker}", label, label if group == "male" else "sad")
             for group in BETWEEN for speaker in range(2) for label in LABELS * 50]  # fmt: skip
     table = pd.DataFrame(rows, columns=["group", "speaker", "truth", "answer"])
-    found = of(table, least=Least(speakers=2))
-    assert found["estimate"]["accuracy"] == -0.75
-    assert found["p"]["accuracy"] == pytest.approx(2 / 6)  # two of six deals
+    result = of(table, least=Least(speakers=2))
+    assert result["estimate"]["accuracy"] == -0.75
+    assert result["p"]["accuracy"] == pytest.approx(2 / 6)  # two of six deals
 
 
 def test_luck_rarely_looks_like_a_gap() -> None:
@@ -207,19 +207,19 @@ def test_luck_rarely_looks_like_a_gap() -> None:
 def test_a_property_of_clips_has_bounds_but_no_deals() -> None:
     table = drawn(3)
     table["group"] = length_bins(np.tile([1.0, 4.0, 4.0], len(table) // 3), edges=(2,))
-    found = of(table, ("0 to 2 s", "2 s and more"))
-    assert found["p"].isna().all()
-    row = found.loc["accuracy"]
+    result = of(table, ("0 to 2 s", "2 s and more"))
+    assert result["p"].isna().all()
+    row = result.loc["accuracy"]
     assert row["low"] < row["estimate"] < row["high"]
 
 
 def test_several_seeds_are_averaged() -> None:
     table = drawn(4)
     two = np.stack([table["answer"], table["truth"]])
-    one = of(table)["estimate"]
+    left = of(table)["estimate"]
     both = gaps(answers(table, two), BETWEEN, n_resamples=10).set_index("gap")["estimate"]
     for name in ("accuracy", CONDITIONAL, STANDARDISED):
-        assert both[name] == pytest.approx(one[name] / 2)  # the second training has no gap
+        assert both[name] == pytest.approx(left[name] / 2)  # the second training has no gap
 
 
 def test_a_change_is_the_difference_of_two_tables_on_the_same_speakers() -> None:
@@ -227,23 +227,23 @@ def test_a_change_is_the_difference_of_two_tables_on_the_same_speakers() -> None
     other = np.random.default_rng(1).choice(LABELS, (2, len(table)))
     after = of(table)["estimate"]
     before = gaps(answers(table, other), BETWEEN, n_resamples=5).set_index("gap")["estimate"]
-    found = gap_change(answers(table), answers(table, other), BETWEEN, n_resamples=200)
-    found = found.set_index("gap")
-    assert found["after"].to_numpy() == pytest.approx(after.to_numpy())
-    assert found["before"].to_numpy() == pytest.approx(before.to_numpy())
-    assert (found["low"] < found["change"]).all() and (found["change"] < found["high"]).all()
+    result = gap_change(answers(table), answers(table, other), BETWEEN, n_resamples=200)
+    result = result.set_index("gap")
+    assert result["after"].to_numpy() == pytest.approx(after.to_numpy())
+    assert result["before"].to_numpy() == pytest.approx(before.to_numpy())
+    assert (result["low"] < result["change"]).all() and (result["change"] < result["high"]).all()
     # A method beside itself changes nothing, whoever is drawn.
     same = gap_change(answers(table), answers(table), BETWEEN, n_resamples=50)
     assert (same[["change", "low", "high"]] == 0).all(axis=None)
     # If men are answered alike by both, the change of the gap is that of the women.
     women = table["group"] == "female"
     mixed = np.where(women, other[0], table["answer"])
-    found = gap_change(answers(table), answers(table, mixed), BETWEEN, n_resamples=2000)
+    result = gap_change(answers(table), answers(table, mixed), BETWEEN, n_resamples=2000)
     alone = paired_speaker_bootstrap(
         table["truth"][women], table["answer"][women], mixed[women], table["speaker"][women],
         LABELS, "accuracy", 2000,
     )  # fmt: skip
-    row = found.set_index("gap").loc["accuracy"]
+    row = result.set_index("gap").loc["accuracy"]
     assert row["change"] == pytest.approx(alone.estimate)
     assert row["low"] == pytest.approx(alone.low, abs=0.03)
     assert row["high"] == pytest.approx(alone.high, abs=0.03)

@@ -53,34 +53,34 @@ def of(table: pd.DataFrame, given: object = None, group: str = "group") -> Answe
 
 
 def test_metrics_of_each_group_are_scikit_learns(clips: pd.DataFrame) -> None:
-    found = by_group(of(clips), n_resamples=10).set_index(["group", "metric"])["estimate"]
+    result = by_group(of(clips), n_resamples=10).set_index(["group", "metric"])["estimate"]
     for group, part in clips.groupby("group"):
         truth, answer = part["truth"], part["answer"]
-        assert found[group, "accuracy"] == pytest.approx(accuracy_score(truth, answer))
+        assert result[group, "accuracy"] == pytest.approx(accuracy_score(truth, answer))
         macro = f1_score(truth, answer, average="macro", labels=LABELS)
-        assert found[group, "macro_f1"] == pytest.approx(macro)
-        assert found[group, "uar"] == pytest.approx(balanced_accuracy_score(truth, answer))
+        assert result[group, "macro_f1"] == pytest.approx(macro)
+        assert result[group, "uar"] == pytest.approx(balanced_accuracy_score(truth, answer))
 
 
 def test_recalls_are_scikit_learns_and_intervals_draw_a_groups_speakers(
     clips: pd.DataFrame,
 ) -> None:
-    found = recalls(of(clips), n_resamples=200).set_index(["group", "emotion"])
+    outcome = recalls(of(clips), n_resamples=200).set_index(["group", "emotion"])
     for group, part in clips.groupby("group"):
         each = recall_score(part["truth"], part["answer"], labels=LABELS, average=None)
-        assert found["estimate"].xs(group).to_numpy() == pytest.approx(each)
+        assert outcome["estimate"].xs(group).to_numpy() == pytest.approx(each)
     de = clips[clips["group"] == "de"]
     whole = speaker_bootstrap(de["truth"], de["answer"], de["speaker"], LABELS, "accuracy", 200)
-    own = by_group(of(clips), metrics=["accuracy"], n_resamples=200).iloc[0]
-    assert (own["low"], own["high"]) == (whole.low, whole.high)
-    assert own["speakers"] == 20 and own["clips"] == 160
+    kept = by_group(of(clips), metrics=["accuracy"], n_resamples=200).iloc[0]
+    assert (kept["low"], kept["high"]) == (whole.low, whole.high)
+    assert kept["speakers"] == 20 and kept["clips"] == 160
 
 
 def test_several_seeds_are_averaged(clips: pd.DataFrame) -> None:
     both = np.stack([clips["answer"], clips["truth"]])  # the second training is always right
-    one = by_group(of(clips), n_resamples=10)["estimate"]
+    first = by_group(of(clips), n_resamples=10)["estimate"]
     two = by_group(of(clips, both), n_resamples=10)["estimate"]
-    assert two.to_numpy() == pytest.approx((one.to_numpy() + 1) / 2)
+    assert two.to_numpy() == pytest.approx((first.to_numpy() + 1) / 2)
 
 
 def test_the_skew_table_keeps_what_is_empty_or_small() -> None:
@@ -98,10 +98,10 @@ def test_the_skew_table_keeps_what_is_empty_or_small() -> None:
     assert table.loc[("female", "angry"), "reason"] == "2 of the 5 clips that it takes"
     assert table.loc[("male", "sad"), "reason"] == "no clip"
 
-    found = recalls(answers, n_resamples=5)
-    found = found.set_index(["group", "emotion"])
-    assert found["reason"].equals(table["reason"])
-    assert (found["estimate"].isna() == (found["reason"] != "")).all()
+    result = recalls(answers, n_resamples=5)
+    result = result.set_index(["group", "emotion"])
+    assert result["reason"].equals(table["reason"])
+    assert (result["estimate"].isna() == (result["reason"] != "")).all()
     scores = by_group(answers, n_resamples=5)
     scores = scores.set_index(["group", "metric"])
     assert scores.loc[("male", "accuracy"), "estimate"] == 1
@@ -113,10 +113,10 @@ def test_the_skew_table_keeps_what_is_empty_or_small() -> None:
 
 def test_each_speaker_may_be_a_group(clips: pd.DataFrame) -> None:
     answers, speaker = of(clips, group="speaker"), clips["speaker"]
-    found = by_group(answers, metrics=["uar"], least=Least(2, 1), n_resamples=5)
-    assert found["group"].tolist() == sorted(set(speaker))
-    assert found["estimate"].notna().all()
-    assert found["low"].isna().all()  # one speaker gives no bounds
+    result = by_group(answers, metrics=["uar"], least=Least(2, 1), n_resamples=5)
+    assert result["group"].tolist() == sorted(set(speaker))
+    assert result["estimate"].notna().all()
+    assert result["low"].isna().all()  # one speaker gives no bounds
 
 
 # --- groups, and what is refused ----------------------------------------------------------------
@@ -160,37 +160,37 @@ def corpus(counts: Mapping[str, tuple[int, ...]], speakers: int = 6) -> pd.DataF
         {"gender": gender, "emotion": emotion, "speaker": f"{gender}{clip % speakers}",
          "duration": 2.5 if gender == "female" else 4.0, "corpus": "made",
          "utterance_id": f"{gender}{emotion}{clip}"}
-        for gender, said in counts.items()
-        for emotion, count in zip(EMOTIONS, said, strict=True) for clip in range(count)
+        for gender, clips_of in counts.items()
+        for emotion, count in zip(EMOTIONS, clips_of, strict=True) for clip in range(count)
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def answers(table: pd.DataFrame, folds: int = 3) -> dict[str, str]:
-    found = checklist(table, folds=folds)
-    assert list(found.columns) == ["question", "function", "answer"]
-    return dict(zip(found["function"], found["answer"], strict=True))
+    result = checklist(table, folds=folds)
+    assert list(result.columns) == ["question", "function", "answer"]
+    return dict(zip(result["function"], result["answer"], strict=True))
 
 
 def test_it_tells_what_is_known_of_urdu() -> None:
-    said = answers(corpus(URDU))
-    assert said["manifest"] == "that of 0 of 400 clips"
-    assert said["skew_table"] == "86% are men's"
-    assert "female, angry: no clip" in said["cells"]
-    assert "female, neutral: 4 of the 5 clips" in said["cells"]
-    assert "male" not in said["cells"].replace("female", "")
-    assert said["length_bins"] == "female mostly 2 to 3 s, male mostly 3 to 5 s"
+    replies = answers(corpus(URDU))
+    assert replies["manifest"] == "that of 0 of 400 clips"
+    assert replies["skew_table"] == "86% are men's"
+    assert "female, angry: no clip" in replies["cells"]
+    assert "female, neutral: 4 of the 5 clips" in replies["cells"]
+    assert "male" not in replies["cells"].replace("female", "")
+    assert replies["length_bins"] == "female mostly 2 to 3 s, male mostly 3 to 5 s"
     # 46 / 56 - 54 / 344, all other shares are the men's
-    assert said["mix_bound"].endswith("66 points")
-    assert said["gaps"].startswith("6 women, 6 men") and "924" in said["gaps"]
+    assert replies["mix_bound"].endswith("66 points")
+    assert replies["gaps"].startswith("6 women, 6 men") and "924" in replies["gaps"]
 
 
 def test_a_full_and_even_corpus_frightens_nobody() -> None:
-    said = answers(corpus({"female": (12, 12, 12, 12), "male": (12, 12, 12, 12)}))
-    assert said["cells"] == "none"
-    assert said["mix_bound"].endswith("gap of 0 points")
-    assert said["folds_lacking"] == "0 of 3"
-    assert said["largest_share"] == "of some cell 17% is"
+    replies = answers(corpus({"female": (12, 12, 12, 12), "male": (12, 12, 12, 12)}))
+    assert replies["cells"] == "none"
+    assert replies["mix_bound"].endswith("gap of 0 points")
+    assert replies["folds_lacking"] == "0 of 3"
+    assert replies["largest_share"] == "of some cell 17% is"
 
 
 def test_unknown_genders_are_counted_and_the_unlabelled_do_not_count() -> None:
@@ -201,11 +201,11 @@ def test_unknown_genders_are_counted_and_the_unlabelled_do_not_count() -> None:
 
 
 def test_one_gender_alone_and_too_few_speakers_are_said() -> None:
-    said = answers(corpus({"male": (5, 5, 5, 5)}, speakers=2))
-    assert said["skew_table"] == "100% are men's"
-    assert said["mix_bound"].endswith("0 points")
-    assert said["folds_lacking"] == "there are too few speakers for folds"
-    assert said["gaps"].startswith("0 women, 2 men")
+    replies = answers(corpus({"male": (5, 5, 5, 5)}, speakers=2))
+    assert replies["skew_table"] == "100% are men's"
+    assert replies["mix_bound"].endswith("0 points")
+    assert replies["folds_lacking"] == "there are too few speakers for folds"
+    assert replies["gaps"].startswith("0 women, 2 men")
 
 
 def test_a_corpus_without_genders_is_refused() -> None:

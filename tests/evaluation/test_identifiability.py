@@ -18,11 +18,11 @@ EAST, NORTH = (1.0, 0.0), (0.0, 1.0)
 
 def test_four_clips_by_hand() -> None:
     vectors = [EAST, (0.9, 0.1), NORTH, (0.6, 0.4)]
-    found = speaker_identifiability(vectors, ["a", "a", "b", "b"])
+    outcome = speaker_identifiability(vectors, ["a", "a", "b", "b"])
     # The last clip lies nearer to both of a's than to the other of b's; the rest are right.
-    assert found.accuracy == pytest.approx(3 / 4)
-    assert found.chance == pytest.approx(1 / 3)
-    assert (found.n_clips, found.n_speakers, found.left_out) == (4, 2, 0)
+    assert outcome.accuracy == pytest.approx(3 / 4)
+    assert outcome.chance == pytest.approx(1 / 3)
+    assert (outcome.n_clips, outcome.n_speakers, outcome.left_out) == (4, 2, 0)
 
 
 def test_neighbours_come_from_other_sentences() -> None:
@@ -36,8 +36,8 @@ def test_neighbours_come_from_other_sentences() -> None:
 
 def test_who_has_no_other_group_is_counted_apart() -> None:
     vectors = np.eye(5)
-    found = speaker_identifiability(vectors, list("aabbc"), [1, 2, 1, 1, 2])
-    assert (found.n_clips, found.n_speakers, found.left_out) == (2, 1, 3)
+    answer = speaker_identifiability(vectors, list("aabbc"), [1, 2, 1, 1, 2])
+    assert (answer.n_clips, answer.n_speakers, answer.left_out) == (2, 1, 3)
 
 
 def test_a_missing_group_is_one_by_itself() -> None:
@@ -67,17 +67,17 @@ def test_without_groups_it_is_scikit_learns_leave_one_out(seed: int) -> None:
 def test_equal_embeddings_score_what_chance_does() -> None:
     speakers, groups = list("aaabbbbcc"), [1, 2, 3] * 3
     for vectors in (np.zeros((9, 4)), np.full((9, 4), 0.1, dtype=np.float32)):
-        found = speaker_identifiability(vectors, speakers, groups)
-        assert found.accuracy == pytest.approx(found.chance)
+        result = speaker_identifiability(vectors, speakers, groups)
+        assert result.accuracy == pytest.approx(result.chance)
 
 
 def test_random_embeddings_score_about_what_chance_does() -> None:
     random = np.random.default_rng(0)
-    found = speaker_identifiability(
+    result = speaker_identifiability(
         random.normal(size=(3000, 5)), np.arange(3000) % 10, np.arange(3000) % 7
     )
-    assert found.accuracy == pytest.approx(found.chance, abs=0.03)
-    assert found.chance == pytest.approx(0.1, abs=0.01)
+    assert result.accuracy == pytest.approx(result.chance, abs=0.03)
+    assert result.chance == pytest.approx(0.1, abs=0.01)
 
 
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,8 +195,8 @@ def test_intervals_cover_other_speakers_and_seeds(speakers: int) -> None:
         sides: list[list[NDArray[np.int64]]] = [[], []]
         for _ in range(3):
             luck = random.normal(0, 0.15)
-            for side, own in ((0, likes[who]), (1, 0.0)):
-                level = skill[who] + luck + own + random.normal(0, 0.1)
+            for side, kept in ((0, likes[who]), (1, 0.0)):
+                level = skill[who] + luck + kept + random.normal(0, 0.1)
                 right = random.random(len(truth)) < 1 / (1 + np.exp(-level))
                 sides[side].append(np.where(right, truth, (truth + 1) % 4))
         pair = paired_speaker_bootstrap(

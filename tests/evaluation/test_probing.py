@@ -41,17 +41,17 @@ def test_it_is_scikit_learns_cross_validation_where_every_group_is_a_fold() -> N
     features = clips()
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     answers = cross_val_predict(classifier, features, MOODS, groups=SPEAKERS, cv=LeaveOneGroupOut())
-    found = probe(features, MOODS, SPEAKERS, n_folds=6)
-    assert found.score == pytest.approx(balanced_accuracy_score(MOODS, answers), abs=1e-12)
+    result = probe(features, MOODS, SPEAKERS, n_folds=6)
+    assert result.score == pytest.approx(balanced_accuracy_score(MOODS, answers), abs=1e-12)
     assert (probe_answers(features, MOODS, probe_folds(MOODS, SPEAKERS, 6)) == answers).all()
 
 
 def test_what_is_in_plain_sight_is_found_and_what_is_not_is_not() -> None:
-    told = probe(clips(strength=50), MOODS, SPEAKERS, controls=6)
-    assert told.score == 1
-    assert 0.3 < told.control < 0.7
-    assert told.selectivity == told.score - told.control
-    assert (told.chance, told.n_clips, told.n_classes, told.n_groups) == (0.5, 48, 2, 6)
+    answer = probe(clips(strength=50), MOODS, SPEAKERS, controls=6)
+    assert answer.score == 1
+    assert 0.3 < answer.control < 0.7
+    assert answer.selectivity == answer.score - answer.control
+    assert (answer.chance, answer.n_clips, answer.n_classes, answer.n_groups) == (0.5, 48, 2, 6)
     constant = probe(np.zeros((48, 3)), MOODS, SPEAKERS)
     assert constant.score == 0.5  # the same answer for all
     assert math.isnan(constant.control)
@@ -59,9 +59,9 @@ def test_what_is_in_plain_sight_is_found_and_what_is_not_is_not() -> None:
 
 def test_chance_is_what_the_majority_scores() -> None:
     labels = np.array(["a"] * 6 + ["b"] * 3 + ["c"] * 3)
-    found = probe(np.zeros((12, 1)), labels, np.arange(12), n_folds=2)
-    assert found.chance == pytest.approx(1 / 3)
-    assert balanced_accuracy_score(labels, majority(labels, 12)) == pytest.approx(found.chance)
+    outcome = probe(np.zeros((12, 1)), labels, np.arange(12), n_folds=2)
+    assert outcome.chance == pytest.approx(1 / 3)
+    assert balanced_accuracy_score(labels, majority(labels, 12)) == pytest.approx(outcome.chance)
 
 
 def test_units_and_order_do_not_matter() -> None:
@@ -106,9 +106,9 @@ def test_controls_keep_the_shape_of_the_labels(seed: int) -> None:
     genders = np.array(["f", "m", "f", "m", "m"])[groups]
     dealt = control_labels(genders, groups, np.random.default_rng(seed))
     by_group = [set(dealt[groups == group]) for group in np.unique(groups)]
-    assert all(len(one) == 1 for one in by_group)
+    assert all(len(group) == 1 for group in by_group)
     kept = [genders[groups == group][0] for group in np.unique(groups)]
-    assert sorted(one.pop() for one in by_group) == sorted(kept)
+    assert sorted(group.pop() for group in by_group) == sorted(kept)
 
 
 def test_controls_follow_the_seed() -> None:

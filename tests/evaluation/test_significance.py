@@ -38,11 +38,11 @@ def slow(differences: np.ndarray) -> float:
 @settings(max_examples=40, deadline=None)
 def test_few_pairs_equal_all_signs_by_hand(differences: list[float], shift: float) -> None:
     second = np.round(np.linspace(0, 1, len(differences)), 2)
-    found = paired_permutation_test(second + differences + shift, second)
+    result = paired_permutation_test(second + differences + shift, second)
     exact = (second + differences + shift) - second
-    assert found.exact
-    assert found.p == pytest.approx(slow(exact))
-    assert found.difference == pytest.approx(exact.mean())
+    assert result.exact
+    assert result.p == pytest.approx(slow(exact))
+    assert result.difference == pytest.approx(exact.mean())
 
 
 def test_five_pairs_are_never_significant_and_six_may_be() -> None:
@@ -52,14 +52,14 @@ def test_five_pairs_are_never_significant_and_six_may_be() -> None:
 
 def test_many_pairs_are_drawn_with_a_seed() -> None:
     first, second = RANDOM.normal(0.3, 1, 40), RANDOM.normal(size=40)
-    found = paired_permutation_test(first, second, seed=1)
-    assert not found.exact
-    assert found == paired_permutation_test(first, second, seed=1)
-    assert found.p != paired_permutation_test(first, second, seed=2).p
+    outcome = paired_permutation_test(first, second, seed=1)
+    assert not outcome.exact
+    assert outcome == paired_permutation_test(first, second, seed=1)
+    assert outcome.p != paired_permutation_test(first, second, seed=2).p
     # A sign test on normal differences agrees with the t-test.
     from scipy.stats import ttest_rel
 
-    assert found.p == pytest.approx(ttest_rel(first, second).pvalue, abs=0.02)
+    assert outcome.p == pytest.approx(ttest_rel(first, second).pvalue, abs=0.02)
 
 
 def test_no_difference_has_p_of_one() -> None:
@@ -70,14 +70,14 @@ def test_no_difference_has_p_of_one() -> None:
 def test_pairs_of_a_group_change_sign_together() -> None:
     first, second = RANDOM.normal(size=15), RANDOM.normal(size=15)
     folds = np.repeat([*"abcde"], 3)
-    found = paired_permutation_test(first, second, folds)
+    answer = paired_permutation_test(first, second, folds)
     means = (first - second).reshape(5, 3).mean(axis=1)
-    assert found.n_pairs == 5
-    assert found.p == pytest.approx(slow(means))
-    assert found.difference == pytest.approx(means.mean())
+    assert answer.n_pairs == 5
+    assert answer.p == pytest.approx(slow(means))
+    assert answer.difference == pytest.approx(means.mean())
     shuffled = RANDOM.permutation(15)
     again = paired_permutation_test(first[shuffled], second[shuffled], folds[shuffled])
-    assert again.p == pytest.approx(found.p)
+    assert again.p == pytest.approx(answer.p)
 
 
 def test_differences_that_are_rounding_alone_are_none() -> None:
@@ -94,10 +94,10 @@ def made_up(
     truth = np.tile([0, 1, 2, 3], speakers * 3)
     skill, likes = random.normal(0, 0.5, speakers), random.normal(0, 0.8, speakers)
     sides = []
-    for own in (better + likes[who] / 2, -likes[who] / 2):
+    for kept in (better + likes[who] / 2, -likes[who] / 2):
         rows = []
         for _ in range(seeds):
-            right = random.random(len(truth)) < 1 / (1 + np.exp(-(skill[who] + own)))
+            right = random.random(len(truth)) < 1 / (1 + np.exp(-(skill[who] + kept)))
             rows.append(np.where(right, truth, (truth + 1) % 4))
         sides.append(Answers.of(truth, np.stack(rows), who, range(4)))
     return sides[0], sides[1]
@@ -110,11 +110,11 @@ def test_an_exchange_by_speaker_equals_all_exchanges_by_hand() -> None:
 
     def difference(exchanged: np.ndarray) -> float:
         scores = []
-        for one, other in ((first, second), (second, first)):
-            inside = np.isin(one.speaker.astype(int), np.flatnonzero(exchanged))
-            mixed = np.where(inside, other.predicted, one.predicted)
+        for left, other in ((first, second), (second, first)):
+            inside = np.isin(left.speaker.astype(int), np.flatnonzero(exchanged))
+            mixed = np.where(inside, other.predicted, left.predicted)
             scores.append(np.mean([
-                classification_metrics(one.truth, row, range(4))["macro_f1"] for row in mixed
+                classification_metrics(left.truth, row, range(4))["macro_f1"] for row in mixed
             ]))  # fmt: skip
         return float(scores[0] - scores[1])
 

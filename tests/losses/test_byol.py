@@ -96,10 +96,10 @@ def test_half_precision_is_computed_in_single() -> None:
 
 
 def test_two_views_predict_each_other() -> None:
-    one, two, first, second = (draw(seed) for seed in range(4))
-    both = symmetric_byol_loss((one, two), (first, second))
-    assert torch.equal(both, (byol_loss(one, second) + byol_loss(two, first)) / 2)
-    assert torch.equal(both, symmetric_byol_loss((two, one), (second, first)))
+    left, two, first, second = (draw(seed) for seed in range(4))
+    both = symmetric_byol_loss((left, two), (first, second))
+    assert torch.equal(both, (byol_loss(left, second) + byol_loss(two, first)) / 2)
+    assert torch.equal(both, symmetric_byol_loss((two, left), (second, first)))
 
 
 @pytest.mark.parametrize(

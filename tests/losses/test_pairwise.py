@@ -31,13 +31,13 @@ def slow(views: Sequence[Tensor], temperature: float, within: bool) -> Tensor:
         return u @ v / (u.norm() * v.norm()) / temperature
 
     pairs = []
-    for one, other in combinations(views, 2):
+    for first, other in combinations(views, 2):
         costs = []
-        for anchors, partners in ((one, other), (other, one)):
-            for i in range(len(one)):
+        for anchors, partners in ((first, other), (other, first)):
+            for i in range(len(first)):
                 others = list(partners)
                 if within:
-                    others += [anchors[k] for k in range(len(one)) if k != i]
+                    others += [anchors[k] for k in range(len(first)) if k != i]
                 total = sum(score(anchors[i], u).exp() for u in others)
                 costs.append(torch.as_tensor(total).log() - score(anchors[i], partners[i]))
         pairs.append(torch.stack(costs).mean())
@@ -47,8 +47,8 @@ def slow(views: Sequence[Tensor], temperature: float, within: bool) -> Tensor:
 @pytest.mark.parametrize("temperature", [0.05, 0.1, 1.0])
 def test_two_views_equal_lightly(temperature: float) -> None:
     theirs = pytest.importorskip("lightly.loss").NTXentLoss(temperature)
-    one, other = draw(2, 9)
-    torch.testing.assert_close(pairwise_nt_xent([one, other], temperature), theirs(one, other))
+    left, other = draw(2, 9)
+    torch.testing.assert_close(pairwise_nt_xent([left, other], temperature), theirs(left, other))
 
 
 @given(
@@ -134,11 +134,11 @@ def test_half_precision_is_computed_in_float32(within: bool) -> None:
 
 
 def test_the_switch_leaves_out_own_view_negatives_and_nothing_else() -> None:
-    one, other = draw(2, 6)
+    sample, other = draw(2, 6)
     clips = torch.arange(6).repeat(2)
-    joined = torch.cat([one, other])
-    torch.testing.assert_close(pairwise_nt_xent([one, other]), nt_xent(joined, clips, 0.1))
-    assert pairwise_nt_xent([one, other], 0.1, False) < pairwise_nt_xent([one, other], 0.1)
+    joined = torch.cat([sample, other])
+    torch.testing.assert_close(pairwise_nt_xent([sample, other]), nt_xent(joined, clips, 0.1))
+    assert pairwise_nt_xent([sample, other], 0.1, False) < pairwise_nt_xent([sample, other], 0.1)
 
 
 GOOD = torch.ones(4, 3)

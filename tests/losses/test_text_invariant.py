@@ -76,8 +76,8 @@ def test_closed_form() -> None:
     labels, texts = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 0, 1])
     first = math.log(1 + math.exp(1) + math.exp(-1))
     second = math.log(3)  # from the positive, both negatives lie at right angles
-    found = text_invariant_nt_xent(z, labels, texts, 1.0)
-    assert found.item() == pytest.approx((first + second) / 2)
+    result = text_invariant_nt_xent(z, labels, texts, 1.0)
+    assert result.item() == pytest.approx((first + second) / 2)
     # The hard ones alone: clip 2 says what clip 0 says, clip 3 what clip 1 says.
     hard = text_invariant_nt_xent(z, labels, texts, 1.0, "same-text")
     assert hard.item() == pytest.approx((math.log(1 + math.e) + math.log(2)) / 2)

@@ -117,7 +117,7 @@ def test_both_remedies_reach_the_training(head_epochs: int) -> None:
     recall = {}
     for balance in ("none", "loss", "sampling"):
         model, _ = train_baseline(
-            FakeEncoder(), data, metric=lambda true, found: float((true == found).mean()),
+            FakeEncoder(), data, metric=lambda true, guess: float((true == guess).mean()),
             generator=generator(), n_classes=2, groups=groups,
             training=TrainingConfig(epochs=6, batch_size=16, patience=None),
             settings=BaselineConfig(hidden=16, dropout=0.0, learning_rate=2e-2,
@@ -134,7 +134,7 @@ def test_both_remedies_reach_the_training(head_epochs: int) -> None:
 def test_augmented_clips_are_balanced_as_well() -> None:
     data, groups = toy()
     model, _ = train_baseline(
-        FakeEncoder(), data, metric=lambda true, found: float((true == found).mean()),
+        FakeEncoder(), data, metric=lambda true, guess: float((true == guess).mean()),
         generator=generator(), n_classes=2, groups=groups,
         training=TrainingConfig(epochs=1, batch_size=16, patience=None),
         settings=BaselineConfig(hidden=8, augmentations="time-mask", balance_groups="loss"),
@@ -150,7 +150,7 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
         BaselineConfig(balance_groups="loss", balance_classes=True)
     with pytest.raises(ValueError, match="needs groups"):
         train_baseline(
-            FakeEncoder(), data, metric=lambda true, found: 0.0, generator=generator(),
+            FakeEncoder(), data, metric=lambda true, guess: 0.0, generator=generator(),
             n_classes=2, settings=BaselineConfig(balance_groups="sampling"),
         )  # fmt: skip
     del groups

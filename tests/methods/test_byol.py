@@ -138,7 +138,9 @@ def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str
 def test_three_augmentations_at_a_strength() -> None:
     preset = ByolConfig(strength=0.5, probability=0.25).augmentation()
     assert len(preset) == 3 and preset.keeps_label and preset.keeps_length
-    assert {(one.strength, one.probability) for one in preset.transforms} == {(0.5, 0.25)}
+    assert {(transform.strength, transform.probability) for transform in preset.transforms} == {
+        (0.5, 0.25)
+    }
 
 
 # --- the two networks --------------------------------------------------------------------------
@@ -194,25 +196,25 @@ def test_batch_statistics_are_each_networks_own() -> None:
     recipe = moved(make(tau=0.0, tau_schedule="constant"))
     recipe.train()
     recipe(PAIRS, step(0))
-    own, before = weights(recipe.projector[1]), weights(recipe.target_projector[1])
-    assert own["num_batches_tracked"] == before["num_batches_tracked"] == 2
+    kept, before = weights(recipe.projector[1]), weights(recipe.target_projector[1])
+    assert kept["num_batches_tracked"] == before["num_batches_tracked"] == 2
     recipe.after_step(step(0))
     after = weights(recipe.target_projector[1])
-    assert torch.equal(after["weight"], own["weight"])
+    assert torch.equal(after["weight"], kept["weight"])
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         assert torch.equal(after[name], before[name])
-    assert not torch.equal(after["running_mean"], own["running_mean"])
+    assert not torch.equal(after["running_mean"], kept["running_mean"])
 
 
 def test_same_generator_same_weights_and_torchs_own_is_left_alone() -> None:
     torch.manual_seed(1)
     first = torch.rand(())
     torch.manual_seed(1)
-    one, other = mlp(5, 7, 3, generator(2)), mlp(5, 7, 3, generator(2))
+    left, other = mlp(5, 7, 3, generator(2)), mlp(5, 7, 3, generator(2))
     assert torch.equal(torch.rand(()), first)
-    assert all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+    assert all(map(torch.equal, left.state_dict().values(), other.state_dict().values()))
     another = weights(mlp(5, 7, 3, generator(3)))
-    assert not torch.equal(weights(one)["0.weight"], another["0.weight"])
+    assert not torch.equal(weights(left)["0.weight"], another["0.weight"])
 
 
 def test_an_encoder_without_anything_to_train_is_refused() -> None:
@@ -358,10 +360,10 @@ def train(
 
 
 def assert_same(first: nn.Module, second: nn.Module) -> None:
-    one, other = weights(first), weights(second)
-    assert one.keys() == other.keys()
-    for name in one:
-        assert torch.equal(one[name], other[name]), name
+    sample, other = weights(first), weights(second)
+    assert sample.keys() == other.keys()
+    for name in sample:
+        assert torch.equal(sample[name], other[name]), name
 
 
 # --- beside the baseline -----------------------------------------------------------------------

@@ -112,8 +112,8 @@ def test_a_named_encoder_is_not_stored_but_looked_for(tmp_path: Path) -> None:
     assert card["encoder"]["layers"] == 2
     assert (tmp_path / "model.safetensors").stat().st_size < 50_000
     assert any("judging a person" in use for use in card["not_for"])
-    found = load(tmp_path)
-    np.testing.assert_array_equal(found.predict(noise(1)), model.predict(noise(1)))
+    result = load(tmp_path)
+    np.testing.assert_array_equal(result.predict(noise(1)), model.predict(noise(1)))
 
 
 def test_another_encoder_is_refused(model: Classifier, tmp_path: Path) -> None:

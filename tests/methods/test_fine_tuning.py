@@ -51,7 +51,7 @@ def speech(clips: int = 16, seed: int = 1) -> MultiViewDataset:
                 for label, frames in zip(labels, random.integers(20, 40, clips), strict=True)
             ],
             "egemaps": [
-                directions[1, label] + 0.3 * one for label, one in zip(labels, noise, strict=True)
+                directions[1, label] + 0.3 * item for label, item in zip(labels, noise, strict=True)
             ],
         },
         labels,
@@ -77,9 +77,9 @@ def test_pretraining_starts_from_encoders_and_leaves_them_as_they_are() -> None:
     clips = speech()
     start = ViewEncoders.for_clips(clips, SIZES, generator=generator())
     before = {name: value.clone() for name, value in start.state_dict().items()}
-    found = pretrain(clips, generator=generator(), encoders=start, settings=PRE).encoders
+    outcome = pretrain(clips, generator=generator(), encoders=start, settings=PRE).encoders
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
-    assert not torch.equal(next(found.parameters()), next(start.parameters()))
+    assert not torch.equal(next(outcome.parameters()), next(start.parameters()))
 
 
 def test_a_monitor_sees_each_view_alone_and_all_together() -> None:
@@ -163,22 +163,25 @@ def test_fine_tuning_learns_and_leaves_the_encoders_as_they_are(views: list[str]
 
 @pytest.mark.parametrize("classes", [[0, 1, 2, 3], [0, 3], [1, 2, 3]])
 def test_a_probe_is_logistic_regression_on_embeddings(classes: list[int]) -> None:
-    clips, heard = speech(), speech(seed=2)
-    heard = heard.of_clips(np.flatnonzero(np.isin(heard.labels, classes)))
+    clips, voices = speech(), speech(seed=2)
+    voices = voices.of_clips(np.flatnonzero(np.isin(voices.labels, classes)))
     encoders = ViewEncoders.for_clips(clips, SIZES, generator=generator())
     before = {name: value.clone() for name, value in encoders.state_dict().items()}
-    model = probe_views(encoders, heard, penalty=2.0)
+    model = probe_views(encoders, voices, penalty=2.0)
     points = [
         torch.cat(
-            [torch.nn.functional.layer_norm(one, (SIZES.dimension,)) for one in found.values()], 1
+            [torch.nn.functional.layer_norm(item, (SIZES.dimension,)) for item in result.values()],
+            1,
         ).double()
-        for found in (embed_views(encoders, heard), embed_views(encoders, clips))
+        for result in (embed_views(encoders, voices), embed_views(encoders, clips))
     ]
     plain = LogisticRegression(C=0.5, class_weight="balanced", max_iter=1000)
-    plain.fit(points[0].numpy(), heard.labels.numpy())
-    found = predict_views(model, clips)
-    np.testing.assert_allclose(found[:, classes], plain.predict_proba(points[1].numpy()), atol=1e-5)
-    assert found.sum(axis=1) == pytest.approx(1)
+    plain.fit(points[0].numpy(), voices.labels.numpy())
+    answer = predict_views(model, clips)
+    np.testing.assert_allclose(
+        answer[:, classes], plain.predict_proba(points[1].numpy()), atol=1e-5
+    )
+    assert answer.sum(axis=1) == pytest.approx(1)
     assert all(torch.equal(value, before[name]) for name, value in encoders.state_dict().items())
     assert not any(parameter.requires_grad for parameter in model.encoders.parameters())
 
@@ -187,10 +190,10 @@ def test_a_probe_takes_no_notice_of_clips_without_a_label() -> None:
     clips = speech()
     encoders = ViewEncoders.for_clips(clips, SIZES, generator=generator())
     half = MultiViewDataset(
-        clips.views, [int(one) if i % 2 else -1 for i, one in enumerate(clips.labels)]
+        clips.views, [int(label) if i % 2 else -1 for i, label in enumerate(clips.labels)]
     )
     known = clips.of_clips(np.arange(1, len(clips), 2))
-    answers = [predict_views(probe_views(encoders, one), clips) for one in (half, known)]
+    answers = [predict_views(probe_views(encoders, item), clips) for item in (half, known)]
     np.testing.assert_array_equal(answers[0], answers[1])
     with pytest.raises(TrainingError, match=r"labels of 0 class\(es\): a probe needs two"):
         probe_views(encoders, clips.unlabelled())
@@ -205,20 +208,20 @@ def test_validation_chooses_the_epoch() -> None:
         start, clips, generator=generator(), validation=judges, metric=accuracy, settings=TUNE
     )
     assert history.best_epoch is not None
-    found = accuracy(judges.labels.numpy(), predict_views(model, judges).argmax(axis=1))
-    assert found == max(history["score"])
+    result = accuracy(judges.labels.numpy(), predict_views(model, judges).argmax(axis=1))
+    assert result == max(history["score"])
 
 
 def test_embeddings_come_in_order_whatever_the_batches() -> None:
     clips = speech()
     made = ViewEncoders.for_clips(clips, SIZES, generator=generator())
     whole, parts = embed_views(made, clips), embed_views(made, clips, batch_size=5)
-    assert {name: tuple(one.shape) for name, one in whole.items()} == {
+    assert {name: tuple(item.shape) for name, item in whole.items()} == {
         "mel": (16, 16),
         "egemaps": (16, 16),
     }
-    for name, one in whole.items():
-        torch.testing.assert_close(parts[name], one)
+    for name, left in whole.items():
+        torch.testing.assert_close(parts[name], left)
     assert made.training
 
 

@@ -36,9 +36,9 @@ def test_head_answers_as_scikit_learn(classes: int) -> None:
 def test_a_class_without_a_clip_is_never_answered() -> None:
     clips = corpus("a", 0)
     labels = np.where(np.asarray(clips.labels) == 2, UNLABELLED, np.asarray(clips.labels))
-    found = fit_head(clips.features, labels, 0.1, 5).probabilities(clips.features)
-    assert (found[:, [2, 4]] == 0).all()
-    np.testing.assert_allclose(found.sum(axis=1), 1)
+    result = fit_head(clips.features, labels, 0.1, 5).probabilities(clips.features)
+    assert (result[:, [2, 4]] == 0).all()
+    np.testing.assert_allclose(result.sum(axis=1), 1)
     with pytest.raises(TrainingError, match="two to tell apart"):
         fit_head(clips.features, np.zeros(len(clips), int), 0.1, 4)
 
@@ -112,9 +112,9 @@ def test_a_manifest_gives_names_and_labels() -> None:
     clips = Embedded.of_manifest(np.zeros((3, 2)), table)
     assert clips.speakers.tolist() == ["a/x", "", "a/x"]
     assert np.asarray(clips.labels).tolist() == [3, UNLABELLED, UNLABELLED]
-    own = Embedded.of_manifest(np.zeros((3, 2)), table, classes=("calm", "sad"))
-    assert np.asarray(own.labels).tolist() == [1, 0, UNLABELLED]
-    assert own.unlabelled().labels is None
+    kept = Embedded.of_manifest(np.zeros((3, 2)), table, classes=("calm", "sad"))
+    assert np.asarray(kept.labels).tolist() == [1, 0, UNLABELLED]
+    assert kept.unlabelled().labels is None
 
 
 @pytest.mark.parametrize(

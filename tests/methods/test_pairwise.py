@@ -132,11 +132,11 @@ def test_the_loss_is_the_pairwise_one_of_the_projections() -> None:
     recipe, batch = Pairwise(encoders(), config, generator=generator()).eval(), whole(dataset())
     embedded = recipe.encoders(batch)
     projected = [recipe.projections[name](embedded[name]) for name in ("mel", "egemaps")]
-    found = recipe(batch, step())
-    torch.testing.assert_close(found["loss"], pairwise_nt_xent(projected, 0.3))
+    result = recipe(batch, step())
+    torch.testing.assert_close(result["loss"], pairwise_nt_xent(projected, 0.3))
     unlabelled = batch._replace(labels=torch.full_like(batch.labels, UNLABELLED))
-    torch.testing.assert_close(recipe(unlabelled, step())["loss"], found["loss"])
-    assert 0 <= found["matched"].item() <= 1
+    torch.testing.assert_close(recipe(unlabelled, step())["loss"], result["loss"])
+    assert 0 <= result["matched"].item() <= 1
 
 
 def test_copies_of_one_view_agree_with_each_other() -> None:

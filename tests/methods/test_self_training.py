@@ -23,10 +23,10 @@ def sources() -> Embedded:
 
 def test_no_rounds_is_the_frozen_recipe() -> None:
     target = corpus("c", 2)
-    found = train_self_training(sources(), target, SelfTrainingConfig(rounds=0, frozen=PLAIN))
+    result = train_self_training(sources(), target, SelfTrainingConfig(rounds=0, frozen=PLAIN))
     expected = train_frozen(sources(), target, PLAIN).probabilities(target)
-    np.testing.assert_array_equal(found.model.probabilities(target), expected)
-    assert len(found.rounds) == 1
+    np.testing.assert_array_equal(result.model.probabilities(target), expected)
+    assert len(result.rounds) == 1
 
 
 def test_one_round_by_hand() -> None:
@@ -50,9 +50,9 @@ def test_one_round_by_hand() -> None:
     weights = np.ones(len(labels))
     weights[len(known) :] = 2.0 * len(known) / len(taken)  # twice as much as all sources together
     expected = fit_head(features, labels, config.C, 4, weights).probabilities(rows)
-    found = train_self_training(known, target, config)
-    np.testing.assert_allclose(found.model.probabilities(target), expected, atol=1e-12)
-    assert found.rounds[1].taken == len(taken)
+    outcome = train_self_training(known, target, config)
+    np.testing.assert_allclose(outcome.model.probabilities(target), expected, atol=1e-12)
+    assert outcome.rounds[1].taken == len(taken)
 
 
 def test_it_gains_where_classes_lie_a_little_elsewhere() -> None:
@@ -60,9 +60,9 @@ def test_it_gains_where_classes_lie_a_little_elsewhere() -> None:
     for seed in range(2, 7):
         target = corpus("c", seed, speakers=10, turn=0.7)
         config = SelfTrainingConfig(C=0.1, frozen=FrozenConfig(C=0.1, standardisation="speaker"))
-        found = train_self_training(sources(), target, config)
+        result = train_self_training(sources(), target, config)
         before, after = (
-            accuracy(m.probabilities(target), target) for m in (found.first, found.model)
+            accuracy(m.probabilities(target), target) for m in (result.first, result.model)
         )
         gains.append(after - before)
     assert np.mean(gains) > 0.03
@@ -73,20 +73,20 @@ def test_labels_of_the_target_are_never_read() -> None:
     for seed in range(3):
         labels = np.random.default_rng(seed).permutation(np.asarray(target.labels))
         shuffled = Embedded.of(target.features, target.corpora, target.speakers, labels)
-        found = train_self_training(sources(), shuffled, SelfTrainingConfig())
-        answers.append(found.model.probabilities(shuffled).tobytes())
+        result = train_self_training(sources(), shuffled, SelfTrainingConfig())
+        answers.append(result.model.probabilities(shuffled).tobytes())
     unlabelled = train_self_training(sources(), target.unlabelled(), SelfTrainingConfig())
     assert {unlabelled.model.probabilities(target).tobytes()} == set(answers)
 
 
 def test_inductive_answers_do_not_depend_on_each_other() -> None:
     target = corpus("c", 2, speakers=12)
-    heard = np.isin(target.speakers.astype(str), [f"c/{number}" for number in range(6)])
-    found = train_self_training(sources(), target.rows(heard), SelfTrainingConfig(frozen=PLAIN))
-    tested = target.rows(~heard)
+    speech = np.isin(target.speakers.astype(str), [f"c/{number}" for number in range(6)])
+    result = train_self_training(sources(), target.rows(speech), SelfTrainingConfig(frozen=PLAIN))
+    tested = target.rows(~speech)
     together_, alone = (
-        found.model.probabilities(tested),
-        found.model.probabilities(tested.rows([3])),
+        result.model.probabilities(tested),
+        result.model.probabilities(tested.rows([3])),
     )
     np.testing.assert_allclose(alone[0], together_[3], atol=1e-12)
     assert accuracy(together_, tested) > 0.5
@@ -94,13 +94,13 @@ def test_inductive_answers_do_not_depend_on_each_other() -> None:
 
 def test_the_monitor_counts() -> None:
     target = corpus("c", 2)
-    found = train_self_training(sources(), target, SelfTrainingConfig(rounds=2, frozen=PLAIN))
-    answers = found.model.probabilities(target).argmax(axis=1)
-    begun = found.first.probabilities(target).argmax(axis=1)
-    last = found.rounds[-1]
+    result = train_self_training(sources(), target, SelfTrainingConfig(rounds=2, frozen=PLAIN))
+    answers = result.model.probabilities(target).argmax(axis=1)
+    begun = result.first.probabilities(target).argmax(axis=1)
+    last = result.rounds[-1]
     np.testing.assert_allclose(last.shares, np.bincount(answers, minlength=4) / len(answers))
     assert last.agreement == pytest.approx((answers == begun).mean())
-    assert found.rounds[0].agreement == 1
+    assert result.rounds[0].agreement == 1
     assert 0.25 <= last.held_back <= 1
     assert 0.25 <= last.confidence <= 1
 
@@ -109,8 +109,8 @@ def test_running_away_is_said() -> None:
     target = corpus("c", 2)
     config = SelfTrainingConfig(frozen=PLAIN, least_agreement=1.0)
     with pytest.warns(UserWarning, match="ran away: it agrees with its first answers on"):
-        found = train_self_training(sources(), target, config)
-    assert "first head" in found.ran_away
+        result = train_self_training(sources(), target, config)
+    assert "first head" in result.ran_away
     first = self_training.Round(np.array([0.4, 0.3, 0.2, 0.1]), 1.0, 0, 0.5, 0.5)
     last = self_training.Round(np.array([0.9, 0.1, 0.0, 0.0]), 0.6, 9, 0.9, 0.5)
     assert "one class has 90%" in self_training._ran_away([first, last], SelfTrainingConfig())

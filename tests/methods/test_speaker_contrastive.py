@@ -57,12 +57,14 @@ def test_a_batch_is_the_papers() -> None:
 def test_augmentation_is_the_preset_with_or_without_mixup() -> None:
     seven = SpeakerContrastiveConfig(strength=0.5, probability=0.25).augmentation()
     assert len(seven) == 7
-    assert {(one.strength, one.probability) for one in seven.transforms} == {(0.5, 0.25)}
+    assert {(transform.strength, transform.probability) for transform in seven.transforms} == {
+        (0.5, 0.25)
+    }
     six = SpeakerContrastiveConfig(mixup=False).augmentation()
     assert len(six) == 6
     assert six.keeps_label and not seven.keeps_label
-    (one,) = SpeakerContrastiveConfig(augmentations="noise").augmentation().transforms
-    assert isinstance(one, GaussianNoise)
+    (left,) = SpeakerContrastiveConfig(augmentations="noise").augmentation().transforms
+    assert isinstance(left, GaussianNoise)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +113,9 @@ def test_batches_are_as_large_as_the_corpus_allows(
 
 def test_a_smaller_batch_is_said_plainly() -> None:
     assert not batch_shape(clips_of(*[5] * 16)).missing
-    with pytest.warns(UserWarning, match="10 speakers × 4 clips instead of 16 × 4") as told:
+    with pytest.warns(UserWarning, match="10 speakers × 4 clips instead of 16 × 4") as answer:
         sampler, shape = speaker_sampler(clips_of(*[19] * 10), generator())
-    assert str(told[0].message) == shape.missing
+    assert str(answer[0].message) == shape.missing
     assert "of 10 speakers 10 have 4 clips or more" in shape.missing
     assert {len(indices) for indices in sampler} == {40}
 
@@ -195,7 +197,7 @@ def test_head_and_encoder_have_their_own_rates_and_the_stem_none() -> None:
     assert [id(p) for p in rest["params"]] == [id(p) for p in encoder.trainable_parameters()]
     trained = {id(p) for group in (head, rest) for p in group["params"]}
     frozen = [name for name, p in encoder.named_parameters() if id(p) not in trained]
-    assert frozen == [f"encoder.{one}" for one in ("conv1.weight", "conv1.bias", "conv2.weight",
+    assert frozen == [f"encoder.{item}" for item in ("conv1.weight", "conv1.bias", "conv2.weight",
                                                    "conv2.bias")]  # fmt: skip
 
 

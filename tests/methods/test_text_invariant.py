@@ -56,17 +56,17 @@ def test_the_loss_is_cross_entropy_and_contrast(positives: str) -> None:
     config = ContrastConfig(positives, "all", weight=0.5)  # type: ignore[arg-type]
     labelled = clips(12)
     cells = cells_of(labelled.labels, TEXTS[:12], 4).numbers
-    heard = ClipDataset(labelled.samples, cells)
-    batch = heard.collate([heard[number] for number in range(12)])
+    speech = ClipDataset(labelled.samples, cells)
+    batch = speech.collate([speech[number] for number in range(12)])
     with torch.no_grad():
         losses = TextInvariant(model, config, BASELINE)(batch, Step(0, 1, torch.Generator()))
         embeddings = model.encoder.embed(batch.inputs, batch.lengths)
         expected = F.cross_entropy(model.head(embeddings), labelled.labels)
         texts = torch.tensor([int(text[1:]) for text in TEXTS[:12]])
         if positives != "none":
-            told = texts if positives == "other-text" else None
+            given = texts if positives == "other-text" else None
             contrast = text_invariant_nt_xent(
-                embeddings, labelled.labels, told, config.temperature, config.negatives
+                embeddings, labelled.labels, given, config.temperature, config.negatives
             )
             expected = expected + 0.5 * contrast
             torch.testing.assert_close(losses["contrast"], contrast)
@@ -88,8 +88,8 @@ def test_it_trains_a_copy_and_tells_both_parts() -> None:
 
 def test_a_run_follows_from_its_seed_and_arms_differ() -> None:
     first, again, other = (
-        predict(train(ContrastConfig(positives=one))[0], clips())
-        for one in ("other-text", "other-text", "none")
+        predict(train(ContrastConfig(positives=item))[0], clips())
+        for item in ("other-text", "other-text", "none")
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)

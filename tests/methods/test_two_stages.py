@@ -92,10 +92,10 @@ def weights(encoder: WhisperEncoder) -> dict[str, Tensor]:
 
 
 def assert_same(first: WhisperEncoder, second: WhisperEncoder) -> None:
-    one, other = weights(first), weights(second)
-    assert one.keys() == other.keys()
-    for name in one:
-        assert torch.equal(one[name], other[name]), name
+    left, other = weights(first), weights(second)
+    assert left.keys() == other.keys()
+    for name in left:
+        assert torch.equal(left[name], other[name]), name
 
 
 def adapt(config: SpeakerContrastiveConfig = SMALL, seed: int = 0, **options: Any) -> Adapted:
@@ -209,7 +209,7 @@ def test_a_corpus_that_is_too_small_is_warned_of() -> None:
 # --- both --------------------------------------------------------------------------------------
 
 SETTINGS: dict[str, Any] = {
-    "metric": lambda true, found: float((true == found).mean()),
+    "metric": lambda true, guess: float((true == guess).mean()),
     "training": TrainingConfig(epochs=2, batch_size=8),
 }
 BASELINE = BaselineConfig(hidden=8, encoder_learning_rate=1e-3, head_epochs=2)

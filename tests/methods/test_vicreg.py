@@ -107,7 +107,7 @@ def test_two_stages_in_one_call(tmp_path: Path) -> None:
     def both(resume: bool = False) -> Any:
         return train_vicreg(
             start(), clips, speech(), clips, seed=1, folder=tmp_path,
-            metric=lambda true, found: float((true == found).mean()),
+            metric=lambda true, guess: float((true == guess).mean()),
             settings=VicRegConfig(**SMALL), baseline=BaselineConfig(hidden=8),
             training=TrainingConfig(epochs=2, batch_size=8),
             execution=Execution(make_fabric("cpu", "32-true"), resume=resume),
@@ -124,7 +124,7 @@ def test_the_second_stage_balances_groups(tmp_path: Path) -> None:
     def trained(groups: list[str]) -> list[float]:
         stages = train_vicreg(
             start(), clips, speech(), clips, seed=1, folder=tmp_path,
-            metric=lambda true, found: float((true == found).mean()),
+            metric=lambda true, guess: float((true == guess).mean()),
             settings=VicRegConfig(**SMALL),
             baseline=BaselineConfig(hidden=8, balance_classes=False, balance_groups="loss"),
             training=TrainingConfig(epochs=1, batch_size=8), groups=groups,

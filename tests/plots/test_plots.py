@@ -309,10 +309,10 @@ def test_groups_have_their_own_colours() -> None:
 
 
 def test_a_method_has_its_colour_wherever_it_stands() -> None:
-    found = colours_for(["BYOL, matched", "SVM", "baseline, as it is", "wav2vec"])
-    assert found["baseline, as it is"] == colours_for(["scratch", "baseline"])["baseline"]
-    assert found["BYOL, matched"] == colours_for(["BYOL"])["BYOL"]
-    assert len(set(found.values())) == 4
+    result = colours_for(["BYOL, matched", "SVM", "baseline, as it is", "wav2vec"])
+    assert result["baseline, as it is"] == colours_for(["scratch", "baseline"])["baseline"]
+    assert result["BYOL, matched"] == colours_for(["BYOL"])["BYOL"]
+    assert len(set(result.values())) == 4
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_a_bar_a_feature_in_its_familys_colour(names: bool) -> None:
     assert lengths == [-1.5, 2.0]
     colours = colours_for(FAMILY.values())
     assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [
-        colours[one].lower() for one in ("voice", "pitch")
+        colours[item].lower() for item in ("voice", "pitch")
     ]
     # Families in the order of all features; those that are not drawn are not in the legend.
     legend = ax.get_legend()

@@ -39,8 +39,8 @@ def heard(epoch: int, one: AugmentedLoader) -> list[Batch]:
 
 
 def assert_same(first: list[Batch], second: list[Batch]) -> None:
-    for one, other in zip(first, second, strict=True):
-        for a, b in zip(one, other, strict=True):
+    for left, other in zip(first, second, strict=True):
+        for a, b in zip(left, other, strict=True):
             assert torch.equal(a, b)
 
 
@@ -65,8 +65,8 @@ def test_batches_differ_between_epochs_seeds_and_in_number() -> None:
     def noise(seed: int, epoch: int) -> Tensor:
         random = generator(seed)
         sampler = LengthBucketSampler(data.lengths, 2, random)
-        one = AugmentedLoader(data, sampler, Compose([GaussianNoise()]), random)
-        return torch.cat([batch.inputs for batch in heard(epoch, one)])
+        sample = AugmentedLoader(data, sampler, Compose([GaussianNoise()]), random)
+        return torch.cat([batch.inputs for batch in heard(epoch, sample)])
 
     different = torch.cat([noise(0, 0), noise(0, 1), noise(1, 0)]).flatten(1)
     assert len(different.unique(dim=0)) == len(different) == 18

@@ -185,13 +185,13 @@ def test_labels_straight_from_pandas_are_taken_without_a_warning() -> None:
 def test_each_cell_has_the_same_places(cells: list[int], batch_size: int, seed: int) -> None:
     lengths = np.random.default_rng(seed).integers(1, 300, len(cells))
     sampler = LengthBucketSampler(lengths, batch_size, generator(seed), cells=cells)
-    found = list(chain.from_iterable(sampler))
-    assert len(found) == len(cells)
-    drawn = Counter(cells[clip] for clip in found)
+    result = list(chain.from_iterable(sampler))
+    assert len(result) == len(cells)
+    drawn = Counter(cells[clip] for clip in result)
     assert drawn[-1] == cells.count(-1)
     places = [drawn[cell] for cell in set(cells) - {-1}]
     assert not places or max(places) - min(places) <= 1
-    clips = Counter(found)
+    clips = Counter(result)
     for cell in set(cells):  # within a cell nobody comes twice before everybody has come
         times = [clips[clip] for clip in range(len(cells)) if cells[clip] == cell]
         assert max(times) - min(times) <= 1
@@ -199,10 +199,10 @@ def test_each_cell_has_the_same_places(cells: list[int], batch_size: int, seed: 
 
 def test_what_waits_in_a_cell_changes_with_the_epoch() -> None:
     sampler = LengthBucketSampler(np.ones(40), 8, generator(), cells=[0] * 36 + [1] * 4)
-    heard = set()
+    speech = set()
     for epoch in range(8):
         sampler.epoch = epoch
-        heard |= set(chain.from_iterable(sampler))
-    assert heard == set(range(40))
+        speech |= set(chain.from_iterable(sampler))
+    assert speech == set(range(40))
     with pytest.raises(ValueError, match="cells must have shape"):
         LengthBucketSampler(np.ones(40), 8, generator(), cells=[0])

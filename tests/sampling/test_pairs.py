@@ -34,13 +34,13 @@ SOURCE = sounds(10, 0, [number % 4 for number in range(10)])
 
 
 def spectrograms(data: WaveformDataset) -> ClipDataset:
-    return ClipDataset([log_mel(one) for one in data.samples], data.labels)
+    return ClipDataset([log_mel(sample) for sample in data.samples], data.labels)
 
 
 def joined(source: int = 10, target: int = 7, seed: int = 0) -> JoinedSampler:
     random = generator(seed)
     lengths = (torch.arange(1, count + 1) for count in (source, target))
-    return JoinedSampler(*(LengthBucketSampler(one, BATCH, random) for one in lengths))
+    return JoinedSampler(*(LengthBucketSampler(size, BATCH, random) for size in lengths))
 
 
 def loader(
@@ -99,14 +99,14 @@ def test_an_epoch_is_a_pass_over_the_source() -> None:
 @pytest.mark.parametrize("target", [3, 7, 11, 40])
 def test_the_targets_clips_come_equally_often(target: int) -> None:
     sampler = joined(target=target)
-    heard: list[int] = []
+    speech: list[int] = []
     for number in range(30):
         sampler.epoch = number
-        heard += [index - 10 for batch in sampler for index in batch if index >= 10]
-    counts = np.bincount(heard, minlength=target)
+        speech += [index - 10 for batch in sampler for index in batch if index >= 10]
+    counts = np.bincount(speech, minlength=target)
     assert counts.max() - counts.min() <= 1
-    whole = len(heard) // target
-    first = [sorted(heard[turn * target : (turn + 1) * target]) for turn in range(whole)]
+    whole = len(speech) // target
+    first = [sorted(speech[turn * target : (turn + 1) * target]) for turn in range(whole)]
     assert first == [[*range(target)]] * whole  # all of them before any comes again
 
 
@@ -158,9 +158,9 @@ def test_without_augmentation_views_are_the_clips() -> None:
 
 
 def test_batches_follow_from_seed_and_epoch_alone() -> None:
-    one = loader(byol())
-    epochs = [epoch(one, number) for number in range(3)]
-    assert same(epoch(one, 1), epochs[1])
+    left = loader(byol())
+    epochs = [epoch(left, number) for number in range(3)]
+    assert same(epoch(left, 1), epochs[1])
     assert not same(epochs[0], epochs[1])
     assert same(epoch(loader(byol()), 2), epochs[2])
     other = loader(byol(), seed=3)

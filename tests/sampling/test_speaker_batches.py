@@ -87,13 +87,13 @@ def test_every_clip_is_used_over_epochs_and_none_much_more(
     for batches in epochs(sampler, 30):
         used.update(chain.from_iterable(batches))
     for speaker, count in Counter(speakers).items():
-        own = [used[int(clip)] for clip in np.flatnonzero(speakers == speaker)]
+        kept = [used[int(clip)] for clip in np.flatnonzero(speakers == speaker)]
         if count < 4:
-            assert set(own) == {0} and speaker in sampler.left_out
+            assert set(kept) == {0} and speaker in sampler.left_out
         else:
             # Over 30 epochs a speaker has had many turns; in each, a clip comes once or waits.
-            assert min(own) >= 1
-            assert max(own) - min(own) <= 3
+            assert min(kept) >= 1
+            assert max(kept) - min(kept) <= 3
 
 
 def test_an_even_corpus_is_used_once_an_epoch() -> None:
@@ -129,12 +129,12 @@ def test_a_speaker_with_far_more_clips_is_heard_over_several_epochs() -> None:
     sampler = make(speakers)
     assert len(sampler) == 3  # 2 + 5 × 2 groups fill 3 batches of 4, each speaker once in each
     much = set(np.flatnonzero(speakers == "made/S00"))
-    heard: Counter[int] = Counter()
+    speech: Counter[int] = Counter()
     for batches in epochs(sampler, 19):  # 50 groups, 3 an epoch less one in 13
-        own = [clip for batch in batches for clip in batch if clip in much]
-        assert len(own) <= 12
-        heard.update(own)
-    assert set(heard) == much and max(heard.values()) <= 2
+        part = [clip for batch in batches for clip in batch if clip in much]
+        assert len(part) <= 12
+        speech.update(part)
+    assert set(speech) == much and max(speech.values()) <= 2
 
 
 def test_partners_change_from_epoch_to_epoch() -> None:

@@ -44,8 +44,8 @@ def test_a_gpu_that_only_emulates_bf16_does_not_get_it(
 def test_a_processor_gets_bf16_on_request_where_it_multiplies_it(
     flag: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {"avx2": True, "avx512_bf16": False} | ({flag: True} if flag else {})
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    result = {"avx2": True, "avx512_bf16": False} | ({flag: True} if flag else {})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: result)
     assert fast_bf16("cpu") == (flag is not None) and not fast_bf16("mps")
     asked = precision_of(make_fabric("cpu", "bf16-if-fast"))
     assert asked == ("bf16-mixed" if flag else "32-true")

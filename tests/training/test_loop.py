@@ -328,12 +328,12 @@ def test_repeats_are_single_trainings_whether_in_turn_or_side_by_side() -> None:
         )
         for jobs in (1, 2)
     }  # fmt: skip
-    for one, other in zip(*repeats.values(), strict=True):
-        assert one.seed == other.seed
-        assert one.history.rows == other.history.rows
+    for left, other in zip(*repeats.values(), strict=True):
+        assert left.seed == other.seed
+        assert left.history.rows == other.history.rows
         for name, clips in tests.items():
-            assert one.probabilities[name].shape == (len(clips), 4)
-            np.testing.assert_array_equal(one.probabilities[name], other.probabilities[name])
+            assert left.probabilities[name].shape == (len(clips), 4)
+            np.testing.assert_array_equal(left.probabilities[name], other.probabilities[name])
     first, second = repeats[1]
     assert (first.seed, second.seed) == (3, 4)
     assert not np.allclose(first.probabilities["near"], second.probabilities["near"])
@@ -341,7 +341,7 @@ def test_repeats_are_single_trainings_whether_in_turn_or_side_by_side() -> None:
         FakeEncoder(), toy_clips(), toy_clips(16, seed=7), generator=generator(3), **settings
     )
     np.testing.assert_allclose(predict(model, tests["far"]), first.probabilities["far"], atol=1e-6)
-    embeddings, reference = (embed(model.encoder, one) for one in (tests["far"], toy_clips()))
+    embeddings, reference = (embed(model.encoder, item) for item in (tests["far"], toy_clips()))
     matched = classify(model, match_embeddings(embeddings, reference))
     np.testing.assert_allclose(matched, first.matched["far"], atol=1e-6)
 
@@ -484,8 +484,8 @@ def test_a_checkpoint_of_another_seed_is_not_resumed(tmp_path: Path) -> None:
             histories.append(
                 fit(recipe, loader, CONFIG, generator=generator(1), execution=execution)
             )
-        told = [str(warning.message) for warning in warned if "another seed" in str(warning)]
-        assert len(told) == execution.resume
+        answer = [str(warning.message) for warning in warned if "another seed" in str(warning)]
+        assert len(answer) == execution.resume
     assert histories[0] == histories[1]
 
 

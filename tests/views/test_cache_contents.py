@@ -28,9 +28,9 @@ def size_on_disk(folder: Path) -> int:
 
 
 def test_contents_count_clips_shards_and_bytes(cache: Path) -> None:
-    found = [(one.view, one.settings, one.shards, one.clips) for one in contents(cache)]
-    assert found == [("egemaps", "cc", 1, 1), ("mel", "aa", 2, 4), ("mel", "bb", 1, 1)]
-    assert sum(one.size for one in contents(cache)) == size_on_disk(cache)
+    result = [(entry.view, entry.settings, entry.shards, entry.clips) for entry in contents(cache)]
+    assert result == [("egemaps", "cc", 1, 1), ("mel", "aa", 2, 4), ("mel", "bb", 1, 1)]
+    assert sum(entry.size for entry in contents(cache)) == size_on_disk(cache)
     assert contents(cache / "nowhere") == []
 
 
@@ -48,7 +48,7 @@ def test_leftovers_and_damage_are_counted_and_cleared(cache: Path) -> None:
 def test_clearing_one_view_leaves_the_others(cache: Path) -> None:
     size = size_on_disk(cache / "mel")
     assert clear(cache, "mel") == size
-    assert [one.view for one in contents(cache)] == ["egemaps"]
+    assert [entry.view for entry in contents(cache)] == ["egemaps"]
     assert read_entries(cache / "egemaps/cc", {"e"})["e"][0] == ord("e")
     assert not (cache / "mel").exists()
     with pytest.raises(CacheError, match="has no view 'mel'; it holds egemaps"):

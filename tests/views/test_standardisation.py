@@ -22,42 +22,42 @@ SPEAKERS = ["a", "b", "a", "b", "a"]
 
 def test_without_a_prior_every_speaker_has_mean_0_and_deviation_1() -> None:
     rows = np.random.default_rng(0).normal(3, 2, (5, 7)) + np.arange(5)[:, None] % 2
-    found = np.stack(standardise_speakers(list(rows), SPEAKERS, [True] * 5, prior=0))
+    outcome = np.stack(standardise_speakers(list(rows), SPEAKERS, [True] * 5, prior=0))
     for speaker in "ab":
-        own = found[[one == speaker for one in SPEAKERS]]
-        np.testing.assert_allclose(own.mean(axis=0), 0, atol=1e-6)
-        np.testing.assert_allclose(own.std(axis=0), 1, atol=1e-6)
-    assert found.dtype == np.float32
+        kept = outcome[[item == speaker for item in SPEAKERS]]
+        np.testing.assert_allclose(kept.mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(kept.std(axis=0), 1, atol=1e-6)
+    assert outcome.dtype == np.float32
 
 
 def test_an_endless_prior_is_everybodys_statistics_and_they_are_the_references() -> None:
     rows = np.random.default_rng(1).normal(size=(5, 7))
     reference = np.array([True, True, True, False, False])
-    found = np.stack(standardise_speakers(list(rows), SPEAKERS, reference, prior=np.inf))
+    answer = np.stack(standardise_speakers(list(rows), SPEAKERS, reference, prior=np.inf))
     known = rows[reference]
-    np.testing.assert_allclose(found, (rows - known.mean(0)) / known.std(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(answer, (rows - known.mean(0)) / known.std(0), rtol=1e-5, atol=1e-6)
 
 
 def test_shrinkage_by_hand() -> None:
     # Speaker b: one clip of 4, and a prior of 1 clip: half its own mean and variance (4, 0), half
     # those of the reference clips 0 and 2 (1, 1).
-    found = standardise_speakers(
+    result = standardise_speakers(
         list(np.array([[0.0], [2.0], [4.0]])), "aab", [True, True, False], prior=1
     )
-    assert found[2] == pytest.approx((4 - 2.5) / np.sqrt(0.5))
+    assert result[2] == pytest.approx((4 - 2.5) / np.sqrt(0.5))
 
 
 def test_spectrograms_of_unequal_length_count_by_frames() -> None:
     mels = [np.array([[0.0, 2.0]]), np.array([[4.0, 4.0, 5.0]])]
-    found = standardise_speakers(mels, "aa", [True, True], frames=True, prior=0)
-    together = np.concatenate(found, axis=1)
-    assert [one.shape for one in found] == [(1, 2), (1, 3)]
+    outcome = standardise_speakers(mels, "aa", [True, True], frames=True, prior=0)
+    together = np.concatenate(outcome, axis=1)
+    assert [result.shape for result in outcome] == [(1, 2), (1, 3)]
     np.testing.assert_allclose([together.mean(), together.std()], [0, 1], atol=1e-6)
 
 
 def test_what_does_not_vary_is_zero() -> None:
-    found = standardise_speakers(list(np.full((3, 2), 7.0)), "aab", [True] * 3)
-    np.testing.assert_array_equal(np.stack(found), 0)
+    result = standardise_speakers(list(np.full((3, 2), 7.0)), "aab", [True] * 3)
+    np.testing.assert_array_equal(np.stack(result), 0)
 
 
 def test_speakers_are_refused_without_reference_or_with_other_numbers() -> None:
@@ -80,22 +80,22 @@ def points(n: int, seed: int = 0, width: int = 3) -> np.ndarray:
 def test_corpus_step_equals_scikit_learn_by_corpus() -> None:
     rows, names = points(30), np.array(["a"] * 12 + ["b"] * 18, dtype=object)
     rows[names == "b"] *= 5
-    found = Standardiser("corpus").fit(rows, names)(rows, names)
+    result = Standardiser("corpus").fit(rows, names)(rows, names)
     for name in "ab":
         expected = StandardScaler().fit_transform(rows[names == name])
-        np.testing.assert_allclose(found[names == name], expected, atol=1e-12)
+        np.testing.assert_allclose(result[names == name], expected, atol=1e-12)
 
 
 def test_speaker_step_is_the_formula() -> None:
     rows, corpus = points(6), ["c"] * 6
     voices = ["u", "u", "u", "u", "v", ""]
-    found = Standardiser("speaker", prior=10).fit(rows, corpus)(rows, corpus, voices)
+    result = Standardiser("speaker", prior=10).fit(rows, corpus)(rows, corpus, voices)
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     of_u = 4 / 14 * rows[:4].mean(axis=0) + 10 / 14 * mean
     of_v = 1 / 11 * rows[4] + 10 / 11 * mean
-    np.testing.assert_allclose(found[:4], (rows[:4] - of_u) / deviation)
-    np.testing.assert_allclose(found[4], (rows[4] - of_v) / deviation)
-    np.testing.assert_allclose(found[5], (rows[5] - mean) / deviation)  # unknown: the corpus's
+    np.testing.assert_allclose(result[:4], (rows[:4] - of_u) / deviation)
+    np.testing.assert_allclose(result[4], (rows[4] - of_v) / deviation)
+    np.testing.assert_allclose(result[5], (rows[5] - mean) / deviation)  # unknown: the corpus's
 
 
 @settings(max_examples=25, deadline=None)
@@ -120,8 +120,8 @@ def test_prior_at_its_ends() -> None:
 def test_a_measured_corpus_keeps_what_was_measured_and_no_corpus_gets_the_average() -> None:
     rows = points(20)
     fitted = Standardiser().fit(rows[:10], ["a"] * 10).fit(rows[10:], ["b"] * 10)
-    one = fitted(rows[:1], ["a"])
-    np.testing.assert_allclose(one[0], (rows[0] - rows[:10].mean(0)) / rows[:10].std(0))
+    first = fitted(rows[:1], ["a"])
+    np.testing.assert_allclose(first[0], (rows[0] - rows[:10].mean(0)) / rows[:10].std(0))
     mean = (rows[:10].mean(0) + rows[10:].mean(0)) / 2
     deviation = np.sqrt((rows[:10].var(0) + rows[10:].var(0)) / 2)
     np.testing.assert_allclose(fitted(rows[:1], [""])[0], (rows[0] - mean) / deviation)

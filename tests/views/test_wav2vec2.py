@@ -137,10 +137,10 @@ def test_equal_to_torchaudio(bundle: Wav2Vec2Bundle, root: Path) -> None:
     expected = [seen[0], *states]
     for layer in range(LAYERS + 1):
         view = Wav2Vec2View(bundle, layer, download_root=root)
-        found = view.extract(clip)
-        assert found.dtype == np.float32
-        assert found.shape == (15, WIDTH)
-        close(found, expected[layer][0], 1e-5)
+        result = view.extract(clip)
+        assert result.dtype == np.float32
+        assert result.shape == (15, WIDTH)
+        close(result, expected[layer][0], 1e-5)
     close(Wav2Vec2View(bundle, download_root=root).extract(clip), output[0], 1e-5)
     mix = Wav2Vec2View(bundle, "mix", download_root=root).extract(clip)
     assert mix.shape == (LAYERS + 1, 15, WIDTH)
@@ -325,11 +325,11 @@ def test_random_weights_are_a_function_of_the_seed() -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    one, same, other = (Wav2Vec2.random(BASE, seed).state_dict() for seed in (0, 0, 1))
+    left, same, other = (Wav2Vec2.random(BASE, seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.rand(1), expected)  # nobody else's random numbers were used
     name = "model.encoder.feature_projection.projection.weight"
-    assert torch.equal(one[name], same[name])
-    assert not torch.equal(one[name], other[name])
+    assert torch.equal(left[name], same[name])
+    assert not torch.equal(left[name], other[name])
     assert not Wav2Vec2.random(BASE).pretrained
     assert "untrained: random weights (seed 0)" in Wav2Vec2.random(BASE).description
 
@@ -353,8 +353,8 @@ def test_settings_hold_all_that_changes_the_result(root: Path) -> None:
     loud = replace(BASE, _normalize_waveform=not BASE._normalize_waveform)  # the same file
     views.append(Wav2Vec2View(loud, download_root=root))
     assert len({view_folder(view, root) for view in views}) == len(views)
-    own = hashlib.sha256((root / "base.pth").read_bytes()).hexdigest()
-    assert views[0].settings["weights"] == own
+    part = hashlib.sha256((root / "base.pth").read_bytes()).hexdigest()
+    assert views[0].settings["weights"] == part
 
 
 def test_cache_round_trip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_a_cache_of_another_encoder_is_left_alone(encoder: WhisperEncoder, tmp_p
     assert not np.allclose(first[0], second[0])
     assert {file: file.read_bytes() for file in before} == before
     warm = extract_all(WhisperView(encoder, "mix"), manifest, [tmp_path], cache)
-    for one, stored in zip(first, warm, strict=True):
-        np.testing.assert_array_equal(one, stored)
+    for left, stored in zip(first, warm, strict=True):
+        np.testing.assert_array_equal(left, stored)
     sound = load_audio(tmp_path / "3.wav")
     np.testing.assert_array_equal(warm[3], WhisperView(encoder, "mix").extract(sound))
