@@ -19,10 +19,20 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from lowser_lib import files
+from lowser_lib.course import cli
 from lowser_lib.errors import AudioError, CacheError
+from lowser_lib.experiments import paths
 from lowser_lib.views import cache
 from lowser_lib.views.base import View
-from lowser_lib.views.cache import extract_all, read_entries, view_folder, write_shard
+from lowser_lib.views.cache import (
+    clear,
+    contents,
+    extract_all,
+    read_entries,
+    view_folder,
+    write_shard,
+)
 
 
 class FirstSamples:
@@ -347,3 +357,87 @@ def test_jobs_must_be_positive(manifest: pd.DataFrame, roots: list[Path]) -> Non
 
 def test_empty_manifest(roots: list[Path], tmp_path: Path) -> None:
     assert extract_all(FirstSamples(), pd.DataFrame({"path": []}), roots, tmp_path) == []
+
+
+# What the cache holds, and clearing it
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    for folder, keys in (("mel/aa", "abc"), ("mel/bb", "d"), ("egemaps/cc", "e")):
+        write_shard(tmp_path / folder, {key: np.full(88, ord(key), np.float32) for key in keys})
+    write_shard(tmp_path / "mel/aa", {"z": np.zeros(3, np.float32)})
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    return tmp_path
+
+
+def size_on_disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+
+
+def test_contents_count_clips_shards_and_bytes(filled: Path) -> None:
+    result = [(entry.view, entry.settings, entry.shards, entry.clips) for entry in contents(filled)]
+    assert result == [("egemaps", "cc", 1, 1), ("mel", "aa", 2, 4), ("mel", "bb", 1, 1)]
+    assert sum(entry.size for entry in contents(filled)) == size_on_disk(filled)
+    assert contents(filled / "nowhere") == []
+
+
+def test_leftovers_and_damage_are_counted_and_cleared(filled: Path) -> None:
+    (filled / "mel/bb/.abc.0123456789abcdef0123456789abcdef.part").write_bytes(b"x" * 100)
+    (filled / "mel/bb/cut.safetensors").write_bytes(b"\xff" * 9)
+    (filled / "mel/bb/odd.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"[]")
+    last = contents(filled)[-1]
+    assert (last.shards, last.clips) == (3, 1)
+    assert last.size == size_on_disk(filled / "mel/bb") + 100
+    clear(filled)
+    assert contents(filled) == []
+
+
+def test_clearing_one_view_leaves_the_others(filled: Path) -> None:
+    size = size_on_disk(filled / "mel")
+    assert clear(filled, "mel") == size
+    assert [entry.view for entry in contents(filled)] == ["egemaps"]
+    assert read_entries(filled / "egemaps/cc", {"e"})["e"][0] == ord("e")
+    assert not (filled / "mel").exists()
+    with pytest.raises(CacheError, match="has no view 'mel'; it holds egemaps"):
+        clear(filled, "mel")
+
+
+def test_clearing_touches_nothing_but_the_caches_own_files(filled: Path) -> None:
+    (filled / "mel/aa/readme").write_text("mine", encoding="utf-8")
+    clear(filled)
+    left = sorted(str(p.relative_to(filled)) for p in filled.rglob("*") if p.is_file())
+    assert left == ["mel/aa/readme", "notes.txt"]
+    assert clear(filled) == 0
+
+
+def test_an_array_that_is_mapped_survives_the_clearing(filled: Path) -> None:
+    mapped = read_entries(filled / "egemaps/cc", {"e"})["e"]
+    clear(filled)
+    assert (mapped == ord("e")).all()
+
+
+def test_the_command_shows_and_clears(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(paths, "features", lambda: filled)
+    assert cli.main(["cache"]) == 0
+    shown = capsys.readouterr().out
+    assert "mel" in shown and "egemaps" in shown and "6 clips" in shown
+    assert cli.main(["cache", "clear", "mel"]) == 0
+    assert "freed" in capsys.readouterr().out
+    assert cli.main(["cache", "clear", "mel"]) == 2
+    assert cli.main(["cache", "clear"]) == 0
+    assert contents(filled) == []
+
+
+def test_unfinished_files_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOWSER_HOME", str(tmp_path))
+    assert cli.main(["cache"]) == 0
+    assert "unfinished files" not in capsys.readouterr().out
+    with files.folder_beside(tmp_path / "corpora" / "urdu_words") as part:
+        (part / "a.wav").write_bytes(b"x" * 2**20)
+        assert cli.main(["cache"]) == 0
+    assert "1 unfinished files or folders, 1.0 MiB" in capsys.readouterr().out
