@@ -10,8 +10,7 @@ import difflib
 import re
 from pathlib import Path
 
-from lowser_lib.corpora.bangla_emotion import BanglaEmotion
-from lowser_lib.corpora.bangla_speech import BanglaSpeech
+from lowser_lib.corpora.bangla import BanglaEmotion, BanglaSpeech
 from lowser_lib.corpora.base import Corpus, DataCard
 from lowser_lib.corpora.common_voice import CommonVoice
 from lowser_lib.corpora.crema_d import CremaD

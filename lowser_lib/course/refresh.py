@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import zmq
+from ipykernel.kernelapp import IPKernelApp
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from traitlets import Instance, default
 
 from lowser_lib import files
 from lowser_lib.errors import RunError
+from lowser_lib.experiments import paths
 from lowser_lib.experiments.chapters import Chapter, read_notebook
 from lowser_lib.experiments.records import METADATA_KEY
 
@@ -47,7 +54,7 @@ def refresh(chapter: Chapter) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    from lowser_lib.course.kernel import ThisInterpreter
+    from lowser_lib.course.refresh import ThisInterpreter
 
     notebook = read_notebook(chapter.path)
     for cell in notebook.cells:
@@ -173,3 +180,35 @@ def _text(output: Any) -> str:
     data = output.get("data", {})
     words = [str(content) for kind, content in data.items() if kind.startswith("text/")]
     return re.sub(r"data:[a-z]+/[^\"']*", "", "\n".join(words))
+
+
+_ENCRYPTS = hasattr(IPKernelApp, "curve_secretkey") and bool(zmq.has("curve"))
+
+
+class ThisInterpreterSpecs(KernelSpecManager):
+    """Answers every name with the running interpreter."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Describe the kernel: this interpreter, whatever the name."""
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="Python 3",
+            language="python",
+            env=paths.kernel_environment(),
+            # Without it newer kernels warn, at each start, that somebody might listen in.
+            metadata={"supported_encryption": "curve"} if _ENCRYPTS else {},
+        )
+
+
+class ThisInterpreter(AsyncKernelManager):
+    """A kernel manager for nbclient and papermill that starts the running interpreter."""
+
+    kernel_spec_manager: Any = Instance(KernelSpecManager)
+
+    @default("kernel_spec_manager")
+    def _this_interpreter(self) -> KernelSpecManager:
+        return ThisInterpreterSpecs()
+
+    @default("transport_encryption")
+    def _encrypted_where_the_kernel_can(self) -> str:
+        return "auto" if _ENCRYPTS else "disabled"

@@ -201,7 +201,7 @@ def _execute(chapter: Chapter, output: Path, settings: RunSettings) -> Failure |
     """Execute a chapter into ``output``; say where it failed, if it did."""
     import papermill  # imported late: slow, and most commands do not need it
 
-    from lowser_lib.course.kernel import ThisInterpreter
+    from lowser_lib.course.refresh import ThisInterpreter
 
     with files.writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)

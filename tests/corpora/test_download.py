@@ -21,7 +21,7 @@ import pytest
 
 from lowser_lib import corpora
 from lowser_lib.corpora import Corpus, Download, download as downloads
-from lowser_lib.corpora.bangla_speech import BanglaSpeech
+from lowser_lib.corpora.bangla import BanglaSpeech
 from lowser_lib.corpora.download import fetch, unpack
 from lowser_lib.errors import DownloadError
 
