@@ -54,8 +54,6 @@ def refresh(chapter: Chapter) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    from lowser_lib.course.refresh import ThisInterpreter
-
     notebook = read_notebook(chapter.path)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -186,7 +184,11 @@ _ENCRYPTS = hasattr(IPKernelApp, "curve_secretkey") and bool(zmq.has("curve"))
 
 
 class ThisInterpreterSpecs(KernelSpecManager):
-    """Answers every name with the running interpreter."""
+    """Answers every name with the running interpreter.
+
+    Jupyter looks kernels up by name, and a ``python3`` installed by someone else in the user's
+    folders would win over the virtual environment's own.
+    """
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Describe the kernel: this interpreter, whatever the name."""
