@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.signal import lfilter
 
+from lowser_lib.corpora.synthetic import Channel
 from lowser_lib.corpora.synthetic.channel import (
     REFERENCE_LEVEL,
     SAMPLE_RATE,
-    Channel,
     ratio,
     room_response,
     root_mean_square,

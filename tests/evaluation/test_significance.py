@@ -155,7 +155,7 @@ def test_the_smallest_p_is_known_before_testing() -> None:
     assert clear.p == pytest.approx(smallest_p(7))
     many = paired_permutation_test([1.0] * 40, [0.0] * 40, n_resamples=99)
     assert many.p == pytest.approx(smallest_p(40, n_resamples=99)) == pytest.approx(1 / 100)
-    with pytest.raises(ValueError, match="n_pairs and tests"):
+    with pytest.raises(ValueError, match="n_pairs must be at least 1"):
         smallest_p(0)
 
 
