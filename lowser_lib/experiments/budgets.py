@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -28,10 +30,11 @@ from lowser_lib import splits
 from lowser_lib.encoders.view_encoders import FURTHEST, EncodersConfig, ViewEncoders, kind_of
 from lowser_lib.errors import SplitError
 from lowser_lib.evaluation import collapse_figures, judge_collapse
-from lowser_lib.experiments import data, records
+from lowser_lib.experiments import data, engine, records
 from lowser_lib.experiments.engine import Run, Sweep, change
 from lowser_lib.experiments.features import SpeechConfig, extract_views, known_views, normalised
 from lowser_lib.experiments.preparation import folder_name
+from lowser_lib.experiments.records import RunRecord
 from lowser_lib.experiments.speech import score
 from lowser_lib.manifest import EMOTIONS
 from lowser_lib.methods.fine_tuning import FineTuneConfig, fine_tune, predict_views, probe_views
@@ -96,7 +99,7 @@ class BudgetSweep(Sweep):
             raise ValueError(f"budgets must be whole numbers from 0 (all), not {self.budgets!r}")
 
     def plan(self) -> list[Run]:
-        """A run a corpus, seed and fold."""
+        """One run per corpus, seed and fold."""
         profile = self.profile
         corpora = tuple(dict.fromkeys(self.corpora or profile.labelled))
         views = tuple(self.views or known_views(profile.encoder))
@@ -142,6 +145,16 @@ class BudgetSweep(Sweep):
         """Pre-train, fine-tune at every budget, and test."""
         (run,) = runs
         return {run.stem: measure(run)}
+
+
+def tried(**asked: Any) -> list[RunRecord]:
+    """Run a small sweep here and now; nothing of it stays on disk.
+
+    Args:
+        **asked: What a :class:`BudgetSweep` takes, its folder aside.
+    """
+    with TemporaryDirectory() as folder:
+        return engine.run(BudgetSweep(results=Path(folder), jobs=1, **asked), say=lambda line: None)
 
 
 def measure(run: Run) -> dict[str, Any]:
@@ -251,8 +264,8 @@ def _answers(
     fabric: Fabric,
 ) -> dict[str, np.ndarray]:
     """What each arm, trained on few clips, answers to the tested ones."""
-    machine = SVC(class_weight="balanced").fit(_rows(few), few.labels.numpy())
-    answers = {"svm": machine.predict(_rows(tested))}
+    svm = SVC(class_weight="balanced").fit(_rows(few), few.labels.numpy())
+    answers = {"svm": svm.predict(_rows(tested))}
     penalty, tuning = settings["probing"].penalty, settings["tuning"]
     for start, (probed, tuned) in {
         "drawn": ("untrained", "scratch"),
@@ -277,7 +290,7 @@ def _answers(
 
 
 def _rows(clips: MultiViewDataset) -> np.ndarray:
-    """A row of features a clip, for the machine: spectrograms as their bands' mean and deviation.
+    """A row of features a clip, for the SVM: spectrograms as their bands' mean and deviation.
 
     A frozen model's layers are averaged. All are standardised already, and cut as the encoders do.
     """

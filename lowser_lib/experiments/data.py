@@ -27,6 +27,9 @@ from lowser_lib.experiments import paths, preparation
 from lowser_lib.experiments.frontend import watched
 from lowser_lib.experiments.preparation import Prepared
 from lowser_lib.experiments.profiles import Profile
+from lowser_lib.sampling.clips import ClipDataset, mel_clips
+from lowser_lib.views.base import View
+from lowser_lib.views.cache import extract_all
 
 Value = TypeVar("Value")
 
@@ -99,6 +102,20 @@ class CourseData:
             silent = table[table["emotion"].isna() & (table["language"] == language)]
             parts.append(limit(silent.reset_index(drop=True), profile.max_unlabelled_clips))
         return manifest.combine(*parts)
+
+    def extract(self, view: View, table: pd.DataFrame, jobs: int = 1) -> list[np.ndarray]:
+        """What a view makes of clips, in their order; from the cache where it is there.
+
+        Args:
+            view: The view.
+            table: Some rows of the manifest.
+            jobs: Worker processes.
+        """
+        return extract_all(view, table, self.roots, paths.features(), jobs, progress=watched())
+
+    def clips(self, table: pd.DataFrame, jobs: int = 1) -> ClipDataset:
+        """Spectrograms of clips, labelled with their emotions as numbers; see :meth:`extract`."""
+        return mel_clips(table, self.roots, cache=paths.features(), jobs=jobs)
 
     def left_out(self) -> pd.DataFrame:
         """The exclusions as a table with columns ``path`` and ``reason``."""

@@ -1,11 +1,11 @@
-"""What a chapter measured on recordings of people, for the same chapter to tell."""
+"""What chapters and sweeps measured on recordings of people, for a chapter to tell."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lowser_lib.experiments import paths
-from lowser_lib.experiments.records import load_record
+from lowser_lib.experiments.records import RunRecord, load_record, load_records
 
 
 def measured(name: str, profile: str = "open") -> dict[str, Any] | None:
@@ -25,3 +25,19 @@ def measured(name: str, profile: str = "open") -> dict[str, Any] | None:
         print(f"No record yet: lowser run --profile {profile} --chapters {name[:2]} makes it.")
         return None
     return load_record(paths.results_root(), profile, name).metrics
+
+
+def swept(name: str, profile: str = "open") -> list[RunRecord]:
+    """Read the records of a sweep; where there is none, say so.
+
+    Args:
+        name: Of the sweep, such as ``frozen-tiny-en``.
+        profile: The profile of the runs.
+
+    Raises:
+        RunError: A record is damaged or of another layout.
+    """
+    runs = load_records(paths.results_root(), profile, name)
+    if not runs:
+        print(f"No records yet of the sweep {name} in the profile {profile}.")
+    return runs

@@ -8,7 +8,8 @@ target's speakers and the seeds: would others say the same elsewhere?
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ import pandas as pd
 from lowser_lib import skews
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval, exchange_test, mean_interval, paired_speaker_bootstrap
-from lowser_lib.evaluation.significance import marked
+from lowser_lib.evaluation.intervals import resample
+from lowser_lib.evaluation.significance import LEVEL, marked, smallest_p
 from lowser_lib.experiments import budgets, frozen_tables, lexical
-from lowser_lib.experiments.ledger_figures import budget_answers
+from lowser_lib.experiments.ledger_figures import Missing, Records, budget_answers, budget_gain
 from lowser_lib.experiments.records import MATCHING, RunRecord, load_records, predictions
 from lowser_lib.manifest import EMOTIONS
 
@@ -292,6 +294,150 @@ def curves(
         return means
     tested.index = tested.index.set_names(KEYS)
     return means.join(tested, how="left")
+
+
+def verdicts(runs: Sequence[RunRecord], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """How many comparisons of two arms are significant, and which way.
+
+    Args:
+        runs: Records of one sweep.
+        pairs: An arm, and the one that it is compared with.
+
+    Returns:
+        A row a pair, such as ``probe − scratch``: ``comparisons``, ``better`` and ``worse`` (those
+        with a mark), ``out of reach`` (those that could get no mark, with so few speakers and so
+        many comparisons) and ``points``, the mean difference.
+    """
+    rows = {}
+    for arm, against in pairs:
+        table = curves(runs, arm, against).dropna(subset="p")
+        sure = table.loc[table["mark"] == "*", "difference"]
+        least = [smallest_p(int(people), len(table)) for people in table["n_pairs"]]
+        rows[f"{arm} − {against}"] = {
+            "comparisons": len(table),
+            "better": int((sure > 0).sum()),
+            "worse": int((sure < 0).sum()),
+            "out of reach": sum(p > LEVEL for p in least),
+            "points": 100 * table["difference"].mean(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def budget_gains(
+    runs: Sequence[RunRecord], pairs: Sequence[tuple[str, str]], budgets: Sequence[int]
+) -> pd.DataFrame:
+    """What one arm has more UAR than another, mean over budgets and corpora, by view.
+
+    Args:
+        runs: Records of one sweep.
+        pairs: An arm, and the one that it is compared with.
+        budgets: Labels a class, 0 for all.
+
+    Returns:
+        ``label`` (the view), ``test`` (the pair), ``estimate``, ``low`` and ``high`` over speakers
+        and seeds, as :func:`lowser_lib.plots.differences` takes them. A view that no seed has in
+        full is left out.
+    """
+    known = Records(runs[0].profile, {"pairwise": runs})
+    results = budget_table(runs)
+    rows = []
+    for (arm, against), view in product(pairs, dict.fromkeys(results["view"])):
+        try:
+            interval = budget_gain(known, view, budgets, (arm, against)).interval
+        except Missing:
+            continue
+        row = {"label": view, "test": f"{arm} − {against}", "estimate": interval.estimate}
+        rows.append({**row, "low": interval.low, "high": interval.high})
+    return pd.DataFrame(rows, columns=["label", "test", "estimate", "low", "high"])
+
+
+def starts_gain(
+    sweeps: Mapping[str, Sequence[RunRecord]], pair: tuple[str, str], budgets: Sequence[int]
+) -> pd.DataFrame:
+    """What one arm has more than another after pre-training on different speech, first seed alone.
+
+    Args:
+        sweeps: Records by what was pre-trained on; one without records is left out.
+        pair: An arm, and the one that it is compared with.
+        budgets: Labels a class, 0 for all.
+
+    Returns:
+        As of :func:`budget_gains`, ``label`` being the sweep and ``test`` the view, which all have.
+    """
+    first = {name: [run for run in runs if run.seed == 0] for name, runs in sweeps.items()}
+    tables = [
+        budget_gains(runs, [pair], budgets).assign(test=lambda table: table["label"], label=name)
+        for name, runs in first.items()
+        if runs
+    ]
+    rows = pd.concat(tables, ignore_index=True)
+    shared = rows.groupby("test")["label"].transform("nunique") == len(tables)
+    return rows[shared].reset_index(drop=True)
+
+
+def crossed(
+    plain: Sequence[RunRecord], normalised: Sequence[RunRecord], corpus: str
+) -> dict[str, float]:
+    """UAR of a probe with and without pre-training, with and without voices taken out.
+
+    Args:
+        plain: Records of a sweep over label budgets with the voices left in.
+        normalised: Of one with the voices taken out.
+        corpus: Tested on.
+
+    Returns:
+        ``drawn``, ``trained``, ``normalised`` and ``both``: means over what both sweeps have of
+        seeds, folds, views and budgets; empty where they have nothing in common.
+    """
+    keys = ["seed", "fold", "view", "budget", "arm"]
+    tables = [table[table["corpus"] == corpus] for table in map(budget_table, (plain, normalised))]
+    both = tables[0].merge(tables[1], on=keys, suffixes=(" plain", " normalised"))
+    means = both.groupby("arm")[["uar plain", "uar normalised"]].mean().to_dict("index")
+    if not {"untrained", "probe"} <= set(means):
+        return {}
+    return {
+        name: float(means[arm][f"uar {how}"])
+        for name, arm, how in (
+            ("drawn", "untrained", "plain"),
+            ("trained", "probe", "plain"),
+            ("normalised", "untrained", "normalised"),
+            ("both", "probe", "normalised"),
+        )
+    }
+
+
+def budget_scores(
+    runs: Sequence[RunRecord],
+    arms: Sequence[str],
+    marks: pd.Series | None = None,
+    n_resamples: int = 200,
+) -> dict[str, pd.DataFrame]:
+    """UAR over label budgets with intervals over speakers and seeds, ready to be drawn.
+
+    Args:
+        runs: Records of one sweep.
+        arms: Some of the arms.
+        marks: A mark by corpus, view and budget, as :func:`curves` gives it.
+        n_resamples: Draws of the bootstrap.
+
+    Returns:
+        Corpus to the rows of :func:`lowser_lib.plots.budget_curves`.
+    """
+    results = budget_table(runs)
+    tables = {}
+    for corpus, part in results[results["arm"].isin(arms)].groupby("corpus", sort=False):
+        its = [run for run in runs if run.config["corpus"] == corpus]
+        rows = []
+        for view, budget, arm in product(*(dict.fromkeys(part[key]) for key in ("view", "budget")),
+                                         arms):  # fmt: skip
+            answers = budget_answers(its, view, budget, arm)
+            if answers is not None:
+                interval = resample(answers, "uar", n_resamples).interval(limits=(0, 1))
+                row = {"view": view, "budget": budget, "arm": arm, "estimate": interval.estimate}
+                mark = None if marks is None else marks.get((corpus, view, budget))
+                rows.append({**row, "low": interval.low, "high": interval.high, "mark": mark})
+        tables[str(corpus)] = pd.DataFrame(rows)
+    return tables
 
 
 def budget_text(runs: Sequence[RunRecord], arm: str = "pairwise", against: str = "scratch") -> str:

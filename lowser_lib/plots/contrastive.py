@@ -272,7 +272,7 @@ def budget_curves(
         if "mark" in seen:
             _mark(ax, seen, budgets)
         ax.set_xticks(range(len(budgets)), [str(budget) if budget else "all" for budget in budgets])
-        ax.set(title=str(view), xlabel="labels a class")
+        ax.set(title=str(view), xlabel="labels per class")
         ax.grid(axis="y")
     axes[0, 0].set_ylabel(ylabel)
     handles, names = axes[0, 0].get_legend_handles_labels()

@@ -16,7 +16,8 @@ import torch
 
 from lowser_lib.course import cli
 from lowser_lib.errors import ProfileError, RunError
-from lowser_lib.experiments import budgets, engine, records, summaries
+from lowser_lib.evaluation import classification_metrics
+from lowser_lib.experiments import budgets, engine, ledger_figures, records, summaries
 from lowser_lib.experiments.budgets import ARMS, BudgetSweep, ProbeConfig
 from lowser_lib.experiments.features import SpeechConfig, make_view, normalised
 from lowser_lib.experiments.profiles import FAST
@@ -126,6 +127,59 @@ def test_a_run_a_corpus_fold_and_seed_each_with_all_views_budgets_and_arms(
     np.testing.assert_allclose(probes["difference"], probes["probe"] - probes["svm"], atol=1e-9)
     with pytest.raises(RunError, match="no result of an arm 'words'; there are svm, untrained"):
         summaries.curves(runs, "words")
+
+
+def test_tables_of_a_sweep_say_what_its_answers_say(settings: BudgetSweep) -> None:
+    runs = engine.run(settings, lambda line: None)
+    pairs = [("probe", "scratch"), ("probe", "probe")]
+    counts = summaries.verdicts(runs, pairs)
+    curves = summaries.curves(runs, "probe", "scratch")
+    first = counts.loc["probe − scratch"]
+    assert first["comparisons"] == len(curves) == 6
+    assert first["points"] == pytest.approx(100 * curves["difference"].mean())
+    # Of six speakers no p is below 1 / 32, and six tests multiply it.
+    assert first["out of reach"] == 6 and first["better"] == first["worse"] == 0
+    assert counts.loc["probe − probe", "points"] == 0
+
+    gains = summaries.budget_gains(runs, pairs, (1, 0))
+    assert list(gains["label"]) == ["mel", "egemaps", "together"] * 2
+    assert (gains["low"] <= gains["estimate"]).all() and (gains["estimate"] <= gains["high"]).all()
+    assert (gains.loc[gains["test"] == "probe − probe", "high"] == 0).all()
+    assert summaries.budget_gains(runs, pairs, (99,)).empty  # no fold has so many labels
+
+    marks = curves["mark"]
+    (corpus, rows), *others = summaries.budget_scores(runs, ("svm", "probe"), marks).items()
+    assert corpus == "table:made" and not others
+    assert len(rows) == 3 * 2 * 2 and set(rows["mark"]) == {"ns"}
+    (one,) = rows.query("view == 'mel' and budget == 1 and arm == 'svm'").to_dict("records")
+    answers = ledger_figures.budget_answers(runs, "mel", 1, "svm")
+    assert answers is not None
+    scored = classification_metrics(answers.truth, answers.predicted[0], range(4))["uar"]
+    assert one["estimate"] == pytest.approx(scored)
+
+
+def test_starts_and_normalising_are_compared_on_what_all_have(settings: BudgetSweep) -> None:
+    runs = engine.run(settings, lambda line: None)
+    fewer = [run for run in runs if run.config["fold"]]
+    crossed = summaries.crossed(fewer, runs, "table:made")
+    mean = summaries.budget_table(fewer).groupby("arm")["uar"].mean()
+    assert crossed == pytest.approx(
+        {name: mean[arm] for name, arm in (("drawn", "untrained"), ("trained", "probe"),
+                                           ("normalised", "untrained"), ("both", "probe"))}
+    )  # fmt: skip
+    assert summaries.crossed(runs, runs, "elsewhere") == {}
+    rows = summaries.starts_gain({"here": runs, "there": runs, "no": []}, ("probe", "svm"), (1,))
+    assert set(rows["label"]) == {"here", "there"} and len(rows) == 6
+    wide = rows.pivot(index="test", columns="label", values="estimate")
+    assert (wide["here"] == wide["there"]).all()
+
+
+def test_a_sweep_can_be_tried_without_leaving_anything(
+    settings: BudgetSweep, tmp_path: Path
+) -> None:
+    asked = {"corpora": settings.corpora, "views": settings.views, "seeds": 1, "changes": SMALL}
+    (first, *_) = budgets.tried(budgets=(1,), **asked)
+    assert first.metrics["results"] and not list(tmp_path.iterdir())
 
 
 def test_the_arms_differ_in_their_start_alone(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -98,40 +101,93 @@ def test_curves_are_uar_by_gender_and_their_difference(tmp_path: Path) -> None:
     assert {row["test"] for row in scores} == {row["group"] for row in gaps} == {"probe"}
 
 
-def test_a_remedy_that_helps_women_reaches_the_aim(tmp_path: Path) -> None:
+def test_a_remedy_that_helps_women_closes_the_gap_by_raising(tmp_path: Path) -> None:
     for name, chance in (("without", 0.4), ("with", 0.88)):
         write(tmp_path, name, women(chance))
     found = gender_gaps.outcome(read(tmp_path, "with"), read(tmp_path, "without"))
-    assert found.verdict == "aim reached"
-    assert found.change.low > 0 and found.price.low > 0
-    assert found.moved["female"][1] > found.moved["female"][0] + 0.3
-    assert found.before.estimate == pytest.approx(found.moved["female"][0] - found.moved["male"][0])
+    assert found.closed and found.raised and found.verdict == "closed by raising"
+    assert (found.worse_off, found.better_off) == ("female", "male")
+    assert found.change.low > 0 and found.price.low > 0 and found.moved["female"].low > 0
+    before, after = found.ends["female"]
+    assert math.isclose(after - before, found.moved["female"].estimate)
+    assert found.before.estimate == pytest.approx(before - found.ends["male"][0])
     assert math.isclose(found.after.estimate - found.before.estimate, found.change.estimate)
 
 
-def test_a_remedy_that_pulls_men_down_is_too_dear(tmp_path: Path) -> None:
+def test_a_remedy_that_pulls_men_down_levels_down(tmp_path: Path) -> None:
     write(tmp_path, "without", women(0.4))
     write(tmp_path, "with", lambda gender: 0.4)
     found = gender_gaps.outcome(read(tmp_path, "with"), read(tmp_path, "without"))
-    assert found.verdict == "halved, but too dear"
+    assert found.closed and not found.raised
+    assert found.verdict.startswith("levelled down: men pay 5")
+    table = gender_gaps.remedies({"less": found})
+    assert table["verdict"].item() == found.verdict and "→" in table["UAR, male"].item()
+    rows = gender_gaps.who_moved({"less": found})
+    assert [row["test"] for row in rows] == ["female", "male"]
+    assert rows[1]["estimate"] == found.moved["male"].estimate < -0.4
+
+
+Bounds = tuple[float, float, float]
+NARROW: Bounds = (0.15, 0.05, 0.25)
+MEN_STAY: Bounds = (0.0, -0.01, 0.01)
+MEN_PAY: Bounds = (-0.1, -0.15, -0.05)
 
 
 @pytest.mark.parametrize(
-    ("after", "change", "price", "verdict"),
+    ("after", "change", "women_gain", "men", "verdict"),
     [
-        (-0.05, (0.15, 0.05, 0.25), (0.0, -0.02, 0.02), "aim reached"),
-        (-0.05, (0.1, -0.1, 0.3), (0, 0, 0), "aim reached; in doubt: that the gap changes"),
-        (0.1, (0.3, 0.1, 0.5), (-0.02, -0.03, 0.0), "aim reached; in doubt: the price"),
-        (0.11, (0.31, 0.1, 0.5), (0.0, -0.01, 0.01), "cheap, but not halved"),
-        (-0.15, (0.05, 0.0, 0.1), (-0.03, -0.04, -0.02), "neither halved nor cheap"),
-        (-0.05, (0.15, 0.05, 0.25), (-0.03, -0.04, 0.1), "halved, but too dear"),
+        (-0.05, NARROW, NARROW, MEN_STAY, "closed by raising"),
+        (-0.05, NARROW, NARROW, MEN_PAY, "levelled down: men pay 10 points"),
+        (-0.05, (0.15, -0.1, 0.3), (0.1, -0.1, 0.3), MEN_STAY, "gap stays"),
+        (-0.15, (0.05, 0.01, 0.1), NARROW, (0.1, 0.05, 0.15), "raises the worse-off; gap stays"),
+        (-0.15, (0.05, 0.01, 0.1), NARROW, MEN_PAY, "gap stays"),
+        (0.11, (0.31, 0.1, 0.5), (0.3, 0.2, 0.4), MEN_STAY, "raises the worse-off; gap stays"),
     ],
 )
 def test_verdicts(
-    after: float, change: tuple[float, float, float], price: tuple[float, float, float],
-    verdict: str,
+    after: float, change: Bounds, women_gain: Bounds, men: Bounds, verdict: str
 ) -> None:  # fmt: skip
-    kept = Interval(after, after, after, 8), Interval(*change, 8), Interval(*price, 8)
-    assert Outcome(Interval(-0.2, -0.3, -0.1, 8), *kept, aim=0.02).verdict == verdict
-    unclear = Outcome(Interval(-0.2, -0.5, 0.1, 8), *kept, aim=0.02)
-    assert unclear.verdict == "no clear gap to halve"
+    moved = {"female": Interval(*women_gain, 8), "male": Interval(*men, 8)}
+    ends = {"female": (0.6, 0.6 + women_gain[0]), "male": (0.8, 0.8 + men[0])}
+    found = Outcome(
+        Interval(-0.2, -0.3, -0.1, 8), Interval(after, after, after, 8), Interval(*change, 8),
+        Interval(0.0, 0.0, 0.0, 8), moved, ends,
+    )  # fmt: skip
+    assert found.verdict == verdict
+    unclear = replace(found, before=Interval(-0.2, -0.5, 0.1, 8))
+    assert not unclear.closed  # there was no clear gap
+
+
+def test_rows_for_figures_and_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, chance in (("baseline", 0.4), ("byol", 0.6), ("byol-male-50", 0.7)):
+        write(tmp_path, name, women(chance))
+    monkeypatch.setattr(gender_gaps.paths, "results_root", lambda: tmp_path)
+    answers = gender_gaps.all_answers("fast")
+    assert list(answers) == ["baseline", "BYOL"]  # of the third there is no record
+    rows = gender_gaps.accuracies(answers)
+    assert {row["corpus"] for row in rows} == {"female, 160 clips", "male, 160 clips"}
+    parts = {row["label"]: row["estimate"] for row in gender_gaps.gap_rows({"a": answers["BYOL"]})}
+    raw, mix, understood, _ = (parts[part] for part in gender_gaps.PARTS)
+    assert raw == pytest.approx(mix + understood) and raw < -0.2
+    changes = gender_gaps.change_rows(answers)
+    assert {row["test"] for row in changes} == {"BYOL"}
+    assert {row["label"] for row in changes} == set(gender_gaps.PARTS)
+    words = gender_gaps.in_words(answers["baseline"], 99).set_index("gap")
+    assert int(str(words.loc["accuracy", "points"])) < -40
+    skewed = gender_gaps.skewed_answers("fast", (0.5, 0.9))
+    assert {label: list(its) for label, its in skewed.items()} == {"BYOL": [0.5]}
+
+
+def test_frozen_answers_come_by_language_where_both_genders_are_known() -> None:
+    said = {"truth": 2 * "0123", "corpus plain": 2 * "0120"}
+    genders = {f"s{number}": "female" if number % 2 else "male" for number in range(6)}
+    clips = dict.fromkeys(genders, said)
+    runs = [
+        SimpleNamespace(seed=seed, config={"target": code},
+                        metrics={"clips": clips, "genders": genders if code == "de" else {}})
+        for seed in range(2) for code in ("de", "bn")
+    ]  # fmt: skip
+    found = gender_gaps.frozen_answers(cast(list[RunRecord], runs), "corpus plain")
+    assert list(found) == ["German"]
+    assert found["German"].predicted.shape == (2, 48)
+    assert gender_gaps.conditional_gap(found["German"])["estimate"] == 0

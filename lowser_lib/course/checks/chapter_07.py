@@ -1,4 +1,4 @@
-"""Checks of chapter 07: the loss of two views, and p-values corrected for their number."""
+"""Checks of chapter 07: the loss of two views, corrected p-values, experiments that could tell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import math
 
 import torch
 
-from lowser_lib.course.checks import Student, expect_close, gives, has_shape, run_check
+from lowser_lib.course.checks import (
+    Student,
+    expect_close,
+    gives,
+    has_shape,
+    run_check,
+    run_letters,
+)
 from lowser_lib.evaluation.significance import holm
 from lowser_lib.losses import pairwise_nt_xent
 
@@ -21,10 +28,10 @@ def check_two_views(student: Student) -> None:
     alike = torch.ones(4, 1, dtype=torch.float64)
 
     def both_directions(two_views: Student) -> str | None:
-        first = _directions([0.0, 20.0, 100.0])
+        one = _directions([0.0, 20.0, 100.0])
         other = _directions([10.0, 130.0, 150.0])
-        right = float(pairwise_nt_xent([first, other], 0.5))
-        there, back = (float(two_views(a, b, 0.5)) for a, b in ((first, other), (other, first)))
+        right = float(pairwise_nt_xent([one, other], 0.5))
+        there, back = (float(two_views(a, b, 0.5)) for a, b in ((one, other), (other, one)))
         if not math.isclose(there, back, abs_tol=1e-9):
             return "both views have to be anchors: take the mean of rows and columns."
         summed = (2 * right, "that is the sum over both views; take their mean.")
@@ -79,6 +86,21 @@ def check_corrected(student: Student) -> None:
         gives(([0.6, 0.7],), [1.0, 1.0], "for 0.6 and 0.7"),
         gives(([0.2, 0.01, 0.03],), [0.2, 0.03, 0.06], "for 0.2, 0.01 and 0.03, in this order"),
     ])  # fmt: skip
+
+
+def check_could(student: Student) -> None:
+    """Check ``could() -> letters``: which of seven experiments could give a mark.
+
+    Args:
+        student: The learner's function; it gives the letters as a set, list or text.
+    """
+    wrong = {
+        "A": "A cannot: 2 / 2¹⁰ is small, but it is multiplied by 56.",
+        "C": "C cannot: with five speakers even a single test has no p below 2 / 2⁵.",
+        "E": "E cannot: a hundred seeds are tested on the same five speakers.",
+        "F": "F cannot, by a hair: seven times 2 / 2⁸ is just above 0.05.",
+    }
+    run_letters("which experiments could give a mark", student, {"B", "D", "G"}, wrong)
 
 
 def _directions(degrees: list[float]) -> torch.Tensor:

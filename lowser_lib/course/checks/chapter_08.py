@@ -1,4 +1,4 @@
-"""Checks of chapter 08: a gap taken apart, a gap within emotions, and weights for cells."""
+"""Checks of chapter 08: a gap apart and within emotions, weights for cells, who is raised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import math
 
 import numpy as np
 
-from lowser_lib.course.checks import Student, expect_close, gives, has_shape, run_check
+from lowser_lib.course.checks import (
+    Student,
+    expect_close,
+    gives,
+    has_shape,
+    run_check,
+    run_letters,
+)
 
 
 def check_apart(student: Student) -> None:
@@ -115,3 +122,16 @@ def check_weights(student: Student) -> None:
         same_say,
         gives((np.array([2, 0, 0, 0]),), [2, 2 / 3, 2 / 3, 2 / 3], "for cells 2, 0, 0, 0"),
     ])  # fmt: skip
+
+
+def check_raising(student: Student) -> None:
+    """Check ``raising() -> letters``: which of five remedies raise the worse-off.
+
+    Args:
+        student: The learner's function; it gives the letters as a set, list or text.
+    """
+    wrong = {
+        "B": "B closes the gap, but the men pay 12 points, twice what the women gain.",
+        "C": "C closes the gap best of all, and nobody gains anything.",
+    }
+    run_letters("which remedies raise the worse-off", student, {"A", "D", "E"}, wrong)
