@@ -138,7 +138,7 @@ def test_decode_gives_the_file_as_stored(tmp_path: Path) -> None:
 
 def test_missing_empty_and_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").touch()
-    with pytest.raises(AudioError, match=r"nowhere\.wav: there is no such file"):
+    with pytest.raises(AudioError, match=r"nowhere\.wav: there is no such file\. Check its"):
         audio.load_audio(tmp_path / "nowhere.wav")
     with pytest.raises(AudioError, match="a folder, not a sound file"):
         audio.load_audio(tmp_path)

@@ -132,7 +132,7 @@ def unreadable(path: Path | str, error: OSError | ValueError) -> AudioError:
     """The error for a file that cannot be opened, by its cause."""
     name = printable(str(path))
     if isinstance(error, FileNotFoundError):
-        return AudioError(f"{name}: there is no such file. Is the corpus complete?")
+        return AudioError(f"{name}: there is no such file. Check its name and folder.")
     if isinstance(error, IsADirectoryError):
         return AudioError(f"{name}: a folder, not a sound file.")
     cause = getattr(error, "strerror", None) or error

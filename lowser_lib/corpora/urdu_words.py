@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import hashlib
 import json
 import re
+import shutil
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +98,8 @@ class UrduWords(NamedCorpus):
         """Join words to clips; the same source gives the same bytes on every machine.
 
         The folder appears under its name only when it is complete. Where it is already complete
-        nothing is done. Words that cannot be read are listed in ``excluded.csv`` of the folder.
+        nothing is done, and one whose content has not the hash of its mark is made anew. Words that
+        cannot be read are listed in ``excluded.csv`` of the folder.
 
         Args:
             source: The corpus folder as it came, with ``files/SPEAKER/WORD.wav``.
@@ -109,7 +114,13 @@ class UrduWords(NamedCorpus):
                 written.
         """
         if (target / MARK).is_file():
-            return str(json.loads((target / MARK).read_text(encoding="utf-8"))["sha256"])
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, csv.Error):
+                known = json.loads((target / MARK).read_text(encoding="utf-8"))["sha256"]
+                if _digest(target) == known:
+                    return str(known)
+            warnings.warn(f"{target} is damaged and will be made anew", stacklevel=2)
+            with files.writing(target, CorpusError):
+                shutil.rmtree(target)
         if target.exists():
             raise CorpusError(f"urdu_words: {target} is there, but not made by us; move it away")
         if not source.is_dir():
@@ -138,7 +149,6 @@ def _write(source: Path, words: list[Utterance | Exclusion], folder: Path) -> st
         if isinstance(word, Utterance):
             speakers[word.speaker].append(word)
     lines: list[tuple[str, ...]] = []
-    total = hashlib.sha256()
     for speaker, spoken in sorted(speakers.items()):
         sounds: list[tuple[str, np.ndarray]] = []
         # An order of the speaker's own, by hash, which no library's generator can change: else
@@ -152,17 +162,25 @@ def _write(source: Path, words: list[Utterance | Exclusion], folder: Path) -> st
         for number, group in enumerate(_deal(sounds), start=1):
             path = f"audio/{speaker}_{number:03d}.wav"
             soundfile.write(folder / path, _join([s for _, s in group]), SAMPLE_RATE, "PCM_16")
-            total.update((folder / path).read_bytes())
             text = "+".join(name for name, _ in group)
             lines.append((path, speaker, spoken[0].gender, "ur", "", text))
     write_table(folder / TABLE, lines)
     reasons = [(exclusion.path, exclusion.reason) for exclusion in excluded]
     write_table(folder / "excluded.csv", reasons, header=("path", "reason"))
-    total.update((folder / TABLE).read_bytes())
-    digest = total.hexdigest()
+    digest = _digest(folder)
     mark = {"sha256": digest, "clips": len(lines), "excluded": len(excluded)}
     (folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
     return digest
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over the clips, in the order of the table, and the table."""
+    total = hashlib.sha256()
+    with (folder / TABLE).open(newline="", encoding="utf-8") as table:
+        for line in csv.DictReader(table):
+            total.update((folder / line["path"]).read_bytes())
+    total.update((folder / TABLE).read_bytes())
+    return total.hexdigest()
 
 
 def _load(file: Path) -> np.ndarray:

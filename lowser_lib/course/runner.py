@@ -399,7 +399,7 @@ def load_report(path: Path) -> Report:
     """
     remedy = "run again without --resume to make it anew"
     try:
-        content = files.read_json(path, RunError, remedy)
+        content = files.read_json(path, RunError, remedy, sealed=True)
         if content["schema"] != SCHEMA:
             raise ValueError(f"layout {content['schema']!r}, this version reads {SCHEMA}")
         chapters = []

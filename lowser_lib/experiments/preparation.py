@@ -14,7 +14,6 @@ change which clips are drawn.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ import lowser_lib
 from lowser_lib import audio, corpora, files, manifest
 from lowser_lib.corpora import DataCard, Exclusion
 from lowser_lib.corpora.folders import printable, walk
-from lowser_lib.errors import AudioError, ManifestError, ProfileError
+from lowser_lib.errors import AudioError, ManifestError, ProfileError, RunError
 from lowser_lib.experiments import paths
 
 # Changing any of these may change what is read; their bytes are part of every key.
@@ -99,6 +98,7 @@ def _keep(prepared: Prepared, stem: Path, key: str) -> None:
             "exclusions": [asdict(exclusion) for exclusion in prepared.exclusions],
             "notes": prepared.notes,
         },
+        sealed=True,
     )
 
 
@@ -175,11 +175,11 @@ def _load(name: str, root: Path, stem: Path, key: str) -> Prepared | None:
     """What was kept under a key, or None where there is nothing or it is damaged."""
     table = stem.with_suffix(".parquet")
     try:
-        notes = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
+        notes = files.read_json(stem.with_suffix(".json"), RunError, "", sealed=True)
         if notes["key"] != key or notes["parquet"] != audio.content_hash(table):
             return None
         exclusions = tuple(Exclusion(**entry) for entry in notes["exclusions"])
         loaded = manifest.load(table)
         return Prepared(name, loaded, exclusions, notes["hash"], root, tuple(notes["notes"]))
-    except (OSError, ValueError, KeyError, TypeError, AudioError, ManifestError):
+    except (OSError, ValueError, KeyError, TypeError, AudioError, ManifestError, RunError):
         return None

@@ -312,7 +312,7 @@ def load(
     """
     place = Path(folder)
     remedy = "give a folder that `lowser train` or classifier.save wrote, whole"
-    card = files.read_json(place / CARD, CheckpointError, remedy)
+    card = files.read_json(place / CARD, CheckpointError, remedy, sealed=True)
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{place / CARD}: not a card of a classifier of format {FORMAT}")
     try:

@@ -100,6 +100,19 @@ def test_complete_folder_is_left_as_it_is(words: Path, tmp_path: Path) -> None:
     assert {file: file.stat().st_mtime_ns for file in target.rglob("*")} == before
 
 
+@pytest.mark.parametrize("name", ["audio/*_001.wav", "corpus.csv", "complete.json"])
+def test_a_damaged_folder_is_made_anew(words: Path, tmp_path: Path, name: str) -> None:
+    target = tmp_path / "urdu_words"
+    digest, whole = UrduWords().build(words, target), _content(target)
+    damaged = next(target.glob(name))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 4
+    damaged.write_bytes(content)
+    with pytest.warns(UserWarning, match="urdu_words is damaged and will be made anew"):
+        assert UrduWords().build(words, target) == digest
+    assert _content(target) == whole
+
+
 def test_bad_words_are_listed_and_counted(words: Path, tmp_path: Path) -> None:
     UrduWords().build(words, tmp_path / "urdu_words")
     listed = (tmp_path / "urdu_words/excluded.csv").read_text(encoding="utf-8")
