@@ -16,8 +16,8 @@ import typing
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,9 +26,9 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from lowser_lib import __version__
+from lowser_lib import __version__, files
 from lowser_lib.errors import ProfileError, RunError
-from lowser_lib.experiments import profiles, records
+from lowser_lib.experiments import paths, profiles, records
 from lowser_lib.experiments.profiles import Profile
 from lowser_lib.experiments.records import SWEEPS, RunRecord
 
@@ -68,7 +68,8 @@ class Sweep(ABC):
         results: Folder for records.
         profile: The profile.
         seeds: How many seeds, counted from 0.
-        jobs: Runs at a time; None takes the profile's number. On a GPU runs take turns.
+        jobs: Runs at a time; None takes the profile's number. On a GPU runs take turns, on a
+            cluster each worker has one.
         changes: Settings that differ from the profile's, such as
             ``{"contrastive.temperature": 0.1}``; give such a sweep a name of its own.
         name: Name of the sweep, and of its folder; None takes the kind's.
@@ -94,6 +95,8 @@ class Sweep(ABC):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.cluster is not None and self.jobs is not None:
+            raise ProfileError("jobs is for this machine: a cluster runs one at a time a worker")
         if self.name is not None and not records.NAME.fullmatch(self.name):
             raise ProfileError(f"name {self.name!r} must be small letters, digits, hyphens")
 
@@ -233,21 +236,27 @@ def _results(sweep: Sweep, missing: Sequence[Run]) -> Iterator[Measured]:
     """Train in worker processes, in turns, or on a cluster; hand out each result as it comes."""
     groups = sweep.trainings(missing)
     gpu = sweep.device != "cpu" and torch.cuda.is_available()
-    jobs = min(sweep.jobs or sweep.profile.jobs, max(1, len(groups)))
-    jobs = 1 if gpu and sweep.cluster is None else jobs
-    if missing and (jobs > 1 or sweep.cluster):
-        sweep.prepare(missing)
+    jobs = 1 if gpu else min(sweep.jobs or sweep.profile.jobs, max(1, len(groups)))
+    if sweep.cluster is None:
+        if groups and jobs > 1:
+            sweep.prepare(missing)
+        results = _in_processes(sweep, groups, jobs)
+    else:
+        results = _on_cluster(sweep, groups, sweep.cluster, partial(sweep.prepare, missing))
+    yield from tqdm(results, total=len(groups), unit="training", disable=not sweep.progress)
+
+
+def _in_processes(sweep: Sweep, groups: Sequence[tuple[Run, ...]], jobs: int) -> Iterator[Measured]:
+    """Train in worker processes of this machine, or in turns."""
     waiting = {group[0].stem: group for group in groups}
-    with warnings.catch_warnings(), _cluster(sweep.cluster):
+    with warnings.catch_warnings():
         # A process that has grown in a training is replaced by a new one: nothing is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         work = (joblib.delayed(_work)(sweep, group) for group in groups)
-        results = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
-        hidden = not sweep.progress
         try:
-            for measured in tqdm(results, total=len(groups), unit="training", disable=hidden):
-                yield measured
+            for measured in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
                 del waiting[measured.runs[0].stem]
+                yield measured
         except TerminatedWorkerError as error:
             running = [f"{sweep.called}-{stem}" for stem in list(waiting)[:jobs]]
             raise RunError(
@@ -257,24 +266,92 @@ def _results(sweep: Sweep, missing: Sequence[Run]) -> Iterator[Measured]:
             ) from error
 
 
-@contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
-    """Let joblib hand work to a Dask scheduler; None: to processes of this machine."""
-    if address is None:
-        yield
-        return
-    from distributed import Client
+def _on_cluster(
+    sweep: Sweep,
+    groups: Sequence[tuple[Run, ...]],
+    address: str,
+    prepare: Callable[[], None],
+) -> Iterator[Measured]:
+    """Train on the workers of a Dask scheduler, one training at a time on each.
 
+    Dask's own futures and not joblib's backend, which trains on this machine where the cluster has
+    a single worker. A run whose worker is lost goes to another one, from its last checkpoint.
+    """
+    if not groups:
+        return
     try:
-        client = Client(address, timeout="5s")
-        client.get_versions(check=True)
+        from distributed import Client, KilledWorker, as_completed
+    except ImportError as error:
+        raise RunError("--cluster needs Dask: pip install 'lowser[cluster]'") from error
+    try:
+        client = Client(address, timeout="5s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise RunError(
-            f"the Dask scheduler at {address} cannot be used: {error}; start one with the packages "
-            "of requirements.lock, or leave --cluster out"
+            f"there is no Dask scheduler at {address} ({error or type(error).__name__}): start "
+            "one, or leave --cluster out"
         ) from error
-    with client, joblib.parallel_config("dask", client=client):
-        yield
+    with client:
+        _check_workers(client, address)
+        prepare()
+        futures = {client.submit(_work, sweep, group, pure=False): group for group in groups}
+        for future in as_completed(list(futures)):
+            group = futures.pop(future)
+            try:
+                yield future.result()
+            except KilledWorker as error:
+                raise RunError(
+                    f"every worker was lost that {sweep.called}-{group[0].stem} was given to, most "
+                    "often for want of memory: look into the workers' logs, give them more, and "
+                    "run the command again; what was finished stays"
+                ) from error
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Refuse workers that would measure something else, or where two runs would share a device.
+
+    Raises:
+        RunError: There is no worker; or one has other packages, other folders or several threads.
+    """
+    remedy = "see the book's page From a laptop to a cluster"
+    threads = client.ncores()
+    if not threads:
+        raise RunError(f"the Dask scheduler at {address} has no worker: start some; {remedy}")
+    for worker, count in sorted(threads.items()):
+        if count != 1:
+            raise RunError(
+                f"worker {worker} has {count} threads, which would share a device: start it with "
+                f"--nthreads 1; {remedy}"
+            )
+    here = facts()
+    with files.folder_beside(paths.home() / "cluster") as probe:
+        try:
+            there = client.run(facts)
+            shared = client.run(probe.is_dir)
+        except Exception as error:  # whatever a worker raises that has other packages than we
+            raise RunError(f"workers at {address} cannot be used: {error!r}; {remedy}") from error
+    for worker, found in sorted(there.items()):
+        differing = [name for name, value in here.items() if found.get(name) != value]
+        if differing:
+            told = "; ".join(f"{n} is {found.get(n)}, here {here[n]}" for n in differing)
+            raise RunError(f"worker {worker} would measure something else: {told}; {remedy}")
+    for worker, seen in sorted(shared.items()):
+        if not seen:
+            raise RunError(
+                f"worker {worker} does not see what lies in {paths.home()} here: LOWSER_HOME must "
+                f"be on a disk that all machines share; {remedy}"
+            )
+
+
+def facts() -> dict[str, str]:
+    """What has to be the same on a worker, so that its records are those of this machine."""
+    import distributed
+
+    return {
+        **records.versions(),
+        "distributed": distributed.__version__,
+        "LOWSER_HOME": str(paths.home()),
+        "LOWSER_CORPORA": str(paths.corpora_root()),
+    }
 
 
 def _work(sweep: Sweep, runs: tuple[Run, ...]) -> Measured:

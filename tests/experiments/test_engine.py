@@ -176,19 +176,6 @@ def test_a_worker_that_is_killed_is_named(tmp_path: Path) -> None:
         run(counting(tmp_path, jobs=2, deadly=1))
 
 
-def test_a_cluster_gives_what_this_machine_gives(tmp_path: Path) -> None:
-    from distributed import LocalCluster
-
-    here, _ = run(counting(tmp_path / "here"))
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as cluster:
-        there, _ = run(counting(tmp_path / "there", cluster=cluster.scheduler_address))
-    assert [each.metrics for each in there] == [each.metrics for each in here]
-    with pytest.raises(RunError, match=r"the Dask scheduler at tcp://\S+:9 cannot be used"):
-        run(counting(tmp_path / "nowhere", cluster="tcp://127.0.0.1:9"))
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
