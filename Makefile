@@ -9,10 +9,10 @@ PACKAGE_STAMP := $(VENV)/.package-stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 WORK ?= work
 LAB_OPTIONS ?=
-BENCHMARKS := $(sort $(wildcard benchmarks/bench_*.py))
+BENCHMARKS := $(sort $(filter-out benchmarks/bench_gpu.py,$(wildcard benchmarks/bench_*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course test slow nbval lab book pdf browser sounds notebooks bench lint lock clean
+.PHONY: help setup course test slow nbval lab book pdf browser sounds notebooks gpu bench lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ $(PACKAGE_STAMP): $(STAMP) pyproject.toml
 course: $(PACKAGE_STAMP) ## run the chapters from raw audio on, offline, in the fast profile
 	$(BIN)/lowser run --profile fast --output build/course --results build/course/results
 
+# Stored outputs are those of a processor: a card rounds otherwise.
+test nbval: export CUDA_VISIBLE_DEVICES =
+
 test: $(PACKAGE_STAMP) ## all tests, and every notebook against its stored output
 	$(BIN)/python -m pytest --nbval tests notebooks
 
@@ -67,9 +70,7 @@ nbval: $(PACKAGE_STAMP) ## the notebooks alone, as they stand, on one thread, wi
 
 # Students write into copies: what is in work/ already is never touched, and git does not see it.
 lab: $(PACKAGE_STAMP) ## open copies of the chapters in JupyterLab; what you write in work/ stays
-	@mkdir -p $(WORK) && cp -R notebooks/images $(WORK)/ && for chapter in notebooks/*.ipynb; do \
-	  copy=$(WORK)/$$(basename $$chapter); [ -e "$$copy" ] || cp "$$chapter" "$$copy"; \
-	done
+	@$(BIN)/python book/lab_copies.py $(WORK)
 	JUPYTER_CONFIG_PATH="$(CURDIR)/book/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
 	  $(BIN)/jupyter lab --LabApp.news_url=None \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_OPTIONS) $(WORK)
@@ -90,6 +91,14 @@ sounds: $(PACKAGE_STAMP) ## make the book's listening test and grid of transform
 
 notebooks: $(PACKAGE_STAMP) ## run the chapters in the fast profile and store their outputs
 	$(BIN)/lowser refresh
+
+# At most 12 minutes on one card; where there is none, it says so and tries the same on the processor.
+gpu: $(PACKAGE_STAMP) ## on a GPU: its tests, the ten chapters, training steps; report in build/gpu
+	$(BIN)/lowser doctor
+	$(BIN)/python benchmarks/bench_gpu.py --output build/gpu/steps.json
+	$(BIN)/python -m pytest -q tests/augment/test_transforms.py tests/encoders/test_whisper.py \
+	  tests/views/test_mel.py
+	$(BIN)/lowser run --profile fast --output build/gpu/course --results build/gpu/results
 
 bench: $(PACKAGE_STAMP) ## timings beside what you would pick instead
 	@for benchmark in $(BENCHMARKS); do \

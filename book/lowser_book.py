@@ -1,4 +1,4 @@
-"""What Sphinx is told beyond the configuration: launch buttons, descriptions, alt texts."""
+"""What Sphinx is told beyond the configuration: launch buttons, descriptions, names of things."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
+
+import cluster_simulation
 
 DESCRIPTION_LENGTH = 155
 """Characters of a description that search engines show."""
@@ -27,7 +29,9 @@ def offer_launch(app: Any, config: Any) -> None:
         options["repository_url"] = ""
         return
     options["use_repository_button"] = True
-    options.setdefault("launch_buttons", {})["binderhub_url"] = "https://mybinder.org"
+    options.setdefault("launch_buttons", {}).update(
+        binderhub_url="https://mybinder.org", colab_url="https://colab.research.google.com"
+    )
 
 
 def describe(
@@ -70,9 +74,28 @@ def describe_figures(app: Sphinx, doctree: nodes.document) -> None:
             image["alt"] = alt
 
 
+def name_tables(app: Sphinx, doctree: nodes.document) -> None:
+    """Give a table that has no caption the title of its section; chapters' have theirs already."""
+    for table in doctree.findall(nodes.table):
+        if not any(isinstance(child, nodes.title) for child in table.children):
+            section: Any = table
+            while section is not None and not isinstance(section, nodes.section):
+                section = section.parent
+            if section is not None:
+                table.insert(0, nodes.title("", section.next_node(nodes.title).astext()))
+
+
+def fill_tables(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put what is computed from records into the page that asks for it."""
+    if cluster_simulation.MARK in source[0]:
+        source[0] = source[0].replace(cluster_simulation.MARK, cluster_simulation.table())
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("config-inited", offer_launch, priority=900)
     app.connect("doctree-read", describe_figures)
+    app.connect("doctree-read", name_tables)
+    app.connect("source-read", fill_tables)
     app.connect("html-page-context", describe)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

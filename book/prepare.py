@@ -49,6 +49,7 @@ _KEPT = re.compile(
     r"|<[^<>\n]+>|^#.*?$|^\|.*?$|https?://\S+",
     re.DOTALL | re.MULTILINE,
 )
+_ROWS = re.compile(r"(?:^\|.*\|[ ]*(?:\n|\Z))+", re.MULTILINE)
 _CHAPTERS = re.compile(r"\b[Cc]hapters? \d\d(?:(?:, | and | or | to |–)\d\d)*")
 _NAME = r"[A-Z][\w'’-]+"
 _CITED = re.compile(
@@ -254,17 +255,16 @@ def _only_imports(source: str) -> bool:
 
 
 def _places(notebook: Any) -> Iterator[tuple[Any, str, str, str]]:
-    """Each code cell with its section, the sentence before it and the one behind it."""
+    """Each cell with its section, the sentence before it and the one behind it."""
     section, cells = "", list(notebook.cells)
     for index, cell in enumerate(cells):
         if cell.cell_type == "markdown":
             headings = re.findall(r"^#{1,4} +(.+)$", cell.source, flags=re.MULTILINE)
             section = re.sub(r"^\d+ · ", "", headings[-1]) if headings else section
-        if cell.cell_type == "code":
-            before = cells[index - 1].source if cells[index - 1].cell_type == "markdown" else ""
-            following = cells[index + 1] if index + 1 < len(cells) else None
-            behind = following.source if following and following.cell_type == "markdown" else ""
-            yield cell, section, _sentences(before)[-1], _sentences(behind)[0]
+        before = cells[index - 1].source if cells[index - 1].cell_type == "markdown" else ""
+        following = cells[index + 1] if index + 1 < len(cells) else None
+        behind = following.source if following and following.cell_type == "markdown" else ""
+        yield cell, section, _sentences(before)[-1], _sentences(behind)[0]
 
 
 def _sentences(text: str) -> list[str]:
@@ -278,21 +278,31 @@ def _caption_tables(notebook: Any, number: str) -> None:
     """Give each table a numbered caption: its own, else what leads to it, else its section."""
     count = 0
     for cell, section, before, _ in _places(notebook):
+        if cell.cell_type == "markdown":
+            for rows in _ROWS.findall(cell.source):
+                count += 1
+                lead = _sentences(cell.source.split(rows)[0])[-1]
+                text = _plain(lead.rstrip(" :") if _leads(lead) else section)
+                titled = (
+                    f"```{{table}} Table {int(number)}.{count} · {text}\n{rows.rstrip()}\n```\n"
+                )
+                cell.source = cell.source.replace(rows, titled)
         given = cell.metadata.get("captions", [])
-        tables = [o for o in cell.outputs if "<table" in o.get("data", {}).get("text/html", "")]
+        tables = [
+            o for o in cell.get("outputs", ()) if "<table" in o.get("data", {}).get("text/html", "")
+        ]
         for place, output in enumerate(tables):
             count += 1
             content = output.data["text/html"]
             content = re.sub(r"<style scoped>.*?</style>", "", content, flags=re.DOTALL)
             held = re.search(r"<caption[^>]*>(.*?)</caption>", content, flags=re.DOTALL)
-            leads = before.rstrip().endswith(":") and len(before) < 110
             if held:
                 text = re.sub("<[^>]+>", "", held[1]).strip()
                 content = content.replace(held[0], "", 1)
             elif place < len(given):
                 text = html.escape(given[place])
             else:
-                text = html.escape(_plain(before.rstrip(" :") if leads else section))
+                text = html.escape(_plain(before.rstrip(" :") if _leads(before) else section))
                 text += f" ({place + 1} of {len(tables)})" if len(tables) > 1 else ""
             caption = f"<caption>Table {int(number)}.{count} · {text}</caption>"
             content = re.sub(r"<table([^>]*)>", rf"<table\1>{caption}", content, count=1)
@@ -303,10 +313,15 @@ def _caption_tables(notebook: Any, number: str) -> None:
             )
 
 
+def _leads(sentence: str) -> bool:
+    """Whether a sentence leads to what stands below it, and is short enough to be its name."""
+    return sentence.rstrip().endswith(":") and len(sentence) < 110
+
+
 def _describe_figures(notebook: Any) -> None:
     """Give each figure an alt text: what is drawn on it, and the sentence that reads it."""
     for cell, section, _, behind in _places(notebook):
-        figures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+        figures = [o for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})]
         for output in figures:
             about = output.metadata.setdefault("image/png", {})
             drawn = about.get("alt") or _title_in(cell.source) or f"Figure: {_plain(section)}"

@@ -209,7 +209,10 @@ def test_without_an_address_there_are_no_launch_buttons(address: str) -> None:
 def test_an_address_in_the_configuration_brings_the_buttons() -> None:
     config = SimpleNamespace(html_theme_options={"repository_url": "https://github.com/a/b"})
     lowser_book.offer_launch(None, config)
-    assert config.html_theme_options["launch_buttons"]["binderhub_url"] == "https://mybinder.org"
+    assert config.html_theme_options["launch_buttons"] == {
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+    }
     assert config.html_theme_options["use_repository_button"] is True
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -397,7 +400,7 @@ def test_links_lead_to_files(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["setup", "course", "test", "nbval", "lab", "book", "bench", "lint", "clean"]
+    "target", ["setup", "course", "test", "nbval", "lab", "book", "gpu", "bench", "lint", "clean"]
 )
 def test_make_knows_its_targets(target: str) -> None:
     make = shutil.which("make")
@@ -414,3 +417,60 @@ def test_ci_calls_lint_and_tests() -> None:
     text = script.read_text(encoding="utf-8")
     assert "make lint" in text and "make test" in text
     subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+# Launchers
+
+
+STUB = """\
+#!/usr/bin/env bash
+# Writes down what pip is told, and the list that it is given.
+case "$1" in
+  -c) echo "$STUB_FOLDER" ;;
+  *)
+    echo "$*" >> "$STUB_FOLDER/calls"
+    while [ $# -gt 0 ]; do [ "$1" = -r ] && cat "$2" > "$STUB_FOLDER/list"; shift; done ;;
+esac
+"""
+
+
+def test_a_launcher_gets_the_lock_without_what_needs_a_gpu(tmp_path: Path) -> None:
+    base = yaml.safe_load(read(".binder/environment.yml"))["dependencies"]
+    assert base == ["python=3.12", "pip"]
+    script = ROOT / ".binder" / "postBuild"
+    assert script.stat().st_mode & 0o111
+    stub = tmp_path / "python"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    told = {**os.environ, "PYTHON": str(stub), "STUB_FOLDER": str(tmp_path)}
+    subprocess.run([script], env=told, check=True, cwd=tmp_path)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    first = [word for word in calls[0].split() if "==" in word]
+    assert {canonicalize_name(Requirement(word).name) for word in first} == {"setuptools", "wheel"}
+    assert "download.pytorch.org/whl/cpu" in calls[1]
+    assert calls[2].endswith("--no-build-isolation -e .")
+    lines = [line for line in (tmp_path / "list").read_text().splitlines() if "==" in line]
+    left_out = lock().keys() - {canonicalize_name(Requirement(line).name) for line in lines}
+    assert left_out and all(name.startswith(("nvidia-", "cuda-", "triton")) for name in left_out)
+    assert (tmp_path / "etc/jupyter/labconfig/default_setting_overrides.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_launcher_builds_the_package_in_an_environment_of_its_own(tmp_path: Path) -> None:
+    # No network: what the lock names is found in this environment's folder, the rest is built.
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    python = tmp_path / "env" / "bin" / "python"
+    (site,) = (tmp_path / "env").glob("lib/python3.*/site-packages")
+    (site / "here.pth").write_text(sysconfig.get_path("purelib"))
+    checkout = tmp_path / "checkout"
+    skipped = shutil.ignore_patterns(".git", ".venv", "build", "results", "_build", "__pycache__")
+    shutil.copytree(ROOT, checkout, ignore=skipped)
+    told = {**os.environ, "PYTHON": str(python), "PIP_NO_INDEX": "1"}
+    told.pop("PYTHONPATH", None)
+    subprocess.run([checkout / ".binder" / "postBuild"], env=told, check=True, cwd=tmp_path)
+    command = [python.with_name("lowser"), "--version"]
+    answer = subprocess.run(command, env=told, check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == f"lowser {lowser_lib.__version__}"
+    place = [python, "-c", "import lowser_lib; print(lowser_lib.__file__)"]
+    answer = subprocess.run(place, env=told, check=True, capture_output=True, text=True, cwd="/")
+    assert Path(answer.stdout.strip()).is_relative_to(checkout)

@@ -131,6 +131,7 @@ OPTIONS = {
     "encoder": ("frozen", "thinned"),
     "sources": ("METHOD",),
     "targets": ("METHOD",),
+    "deterministic": ("METHOD",),
     "male": ("METHOD",),
     "labels": ("METHOD",),
     "corpora": ("pairwise", "lexical"),
@@ -172,6 +173,8 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                        help="corpora to learn from, such as table:mine")  # fmt: skip
     group.add_argument("--target", nargs="+", metavar="NAME", dest="targets",
                        help="corpora to be tested on")  # fmt: skip
+    group.add_argument("--deterministic", action="store_true", default=None,
+                       help="on a GPU: a run repeats exactly, and may take longer")  # fmt: skip
     skew = sweep.add_argument_group("methods on skewed speech (synthetic Urdu), see chapter 08")
     skew.add_argument("--male", type=float, metavar="SHARE", help="share of men, from 0 to 1")
     skew.add_argument("--labels", metavar="LL", help="language of the labels: ur (default), skewed "
@@ -407,6 +410,7 @@ def _transfer(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
         sources=options.sources,
         targets=options.targets,
         skew=None if options.male is None else Skew(options.male, options.labels or "ur"),
+        deterministic=bool(options.deterministic),
         **shared,
     )
 

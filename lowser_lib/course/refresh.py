@@ -46,7 +46,8 @@ _DRIFTING = {
 def refresh(chapter: Chapter) -> None:
     """Execute a notebook from the top in a fresh kernel and store it in place.
 
-    The file changes only when every cell ran; it is replaced whole.
+    It is executed on the processor, whatever cards there are: stored outputs are compared on other
+    machines. The file changes only when every cell ran; it is replaced whole.
 
     Raises:
         RunError: A cell failed, or the outputs are not fit to be committed.
@@ -61,7 +62,7 @@ def refresh(chapter: Chapter) -> None:
     client = NotebookClient(
         notebook,
         kernel_name="python3",
-        kernel_manager_class=ThisInterpreter,
+        kernel_manager_class=OnProcessor,
         resources={"metadata": {"path": str(chapter.path.parent.absolute())}},
         timeout=None,
         record_timing=False,
@@ -214,3 +215,21 @@ class ThisInterpreter(AsyncKernelManager):
     @default("transport_encryption")
     def _encrypted_where_the_kernel_can(self) -> str:
         return "auto" if _ENCRYPTS else "disabled"
+
+
+class ProcessorSpecs(ThisInterpreterSpecs):
+    """The running interpreter without a GPU in sight."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Describe the kernel, which finds no CUDA device."""
+        spec = super().get_kernel_spec(kernel_name)
+        spec.env = {**spec.env, "CUDA_VISIBLE_DEVICES": ""}
+        return spec
+
+
+class OnProcessor(ThisInterpreter):
+    """The running interpreter on the processor: what it prints does not depend on a card."""
+
+    @default("kernel_spec_manager")
+    def _this_interpreter(self) -> KernelSpecManager:
+        return ProcessorSpecs()

@@ -114,13 +114,16 @@ def shared(speech: Speech, run: Run, settings: str) -> dict[str, Any]:
             ones.
     """
     fabric = make_fabric(precision=speech.profile.precision)
+    exactly = bool(run.config.get("deterministic"))
     baseline = {} if settings == "baseline" else {"baseline": run.settings["baseline"]}
     return {
         "metric": macro_f1,
         "settings": run.settings[settings],
         **baseline,
         "training": run.settings["training"],
-        "execution": Execution(fabric, run.folder / f"{settings}.pt", resume=True),
+        "execution": Execution(
+            fabric, run.folder / f"{settings}.pt", resume=True, deterministic=exactly
+        ),
     }
 
 

@@ -48,6 +48,7 @@ class TransferSweep(Sweep):
         skew: How the speech is skewed; None takes it as it is.
         sources: Names of labelled corpora in the place of the profile's; None takes those.
         targets: Names of corpora to be tested on in the place of the profile's; None takes those.
+        deterministic: On a CUDA GPU, train so that a run repeats exactly.
     """
 
     method: str
@@ -56,6 +57,7 @@ class TransferSweep(Sweep):
     skew: Skew | None = None
     sources: Sequence[str] | None = None
     targets: Sequence[str] | None = None
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sweep."""
@@ -111,6 +113,8 @@ class TransferSweep(Sweep):
         """A run a target and seed."""
         method = registry.get(self.method)
         changed = change(method.settings(self.profile), self.changes)
+        # What is off stands in no record: those from before there was a choice hold.
+        switches = {"deterministic": True} if self.deterministic else {}
         heard = self.speech()
         known = list(speech.BALANCED) if self.skew and not self.languages else self.asked.targets
         nothing = f"profile {self.profile.name} has no target for language"
@@ -118,7 +122,7 @@ class TransferSweep(Sweep):
         for language in languages:
             heard.tested(language)
         runs = {
-            (language, seed): run_of(method, heard, language, seed, changed)
+            (language, seed): run_of(method, heard, language, seed, changed, switches)
             for language in languages
             for seed in range(self.seeds)
         }
@@ -174,7 +178,12 @@ def _language(corpus: str, profile: Profile) -> str:
 
 
 def run_of(
-    method: Method, heard: Speech, language: str, seed: int, settings: Mapping[str, Any]
+    method: Method,
+    heard: Speech,
+    language: str,
+    seed: int,
+    settings: Mapping[str, Any],
+    switches: Mapping[str, Any] | None = None,
 ) -> Run:
     """A run, with everything that it follows from.
 
@@ -184,6 +193,7 @@ def run_of(
         language: The target's.
         seed: Of the run.
         settings: The method's, data classes by name.
+        switches: What is carried out otherwise than usual, by name.
 
     Raises:
         ProfileError: There is no unlabelled speech of the language, and the method needs some.
@@ -210,6 +220,7 @@ def run_of(
         "unheard": speech.UNHEARD if method.unlabelled else None,
         **heard.settings,
         **settings,
+        **(switches or {}),
     }
     trained_for = language if per_language else "all"
     parts = json.dumps([method.name, trained_for, records.plain(config), hashes], sort_keys=True)

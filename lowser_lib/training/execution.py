@@ -71,12 +71,28 @@ class Execution:
         checkpoint: file that is rewritten after each epoch; None: none.
         resume: go on from what was kept, if there is any; otherwise it is written anew.
         progress: show a bar on stderr.
+        deterministic: on a CUDA GPU take algorithms that repeat exactly on the same card, some of
+            which are slower; torch names the environment variable that cuBLAS needs for it. A CPU
+            repeats anyway.
     """
 
     fabric: Fabric = field(default_factory=make_fabric)
     checkpoint: Path | None = None
     resume: bool = False
     progress: bool = False
+    deterministic: bool = False
+
+
+@contextmanager
+def repeatable(execution: Execution) -> Iterator[None]:
+    """Make torch repeat exactly on a CUDA GPU, where the execution asks for it."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if execution.deterministic and execution.fabric.device.type == "cuda":
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 @contextmanager

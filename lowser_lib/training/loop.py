@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.sampling import Loader, derive_seed, draw_seed
-from lowser_lib.training.execution import Execution
+from lowser_lib.training.execution import Execution, repeatable
 from lowser_lib.training.recipe import Recipe, Step, exempt_from_decay
 from lowser_lib.training.state import History, RunState
 
@@ -166,7 +166,7 @@ def fit(
         disable=not execution.progress,
     )  # fmt: skip
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
-    with bar, torch.random.fork_rng(cuda):
+    with bar, torch.random.fork_rng(cuda), repeatable(execution):
         while run.epoch < training.epochs and not history.stopped_early:
             seed = derive_seed(run.seed, run.epoch)
             torch.manual_seed(seed)  # dropout reads torch's own generator

@@ -108,6 +108,8 @@ REFUSED = [
     (["lexical", "--languages", "ur"], "--languages", "pairwise"),
     (["lexical", "--protocol", "others"], "--protocol", "baseline"),
     (["pairwise", "--source", "ravdess"], "--source", "baseline"),
+    (["frozen", "--deterministic"], "--deterministic", "baseline"),
+    (["baseline", "--cluster", "tcp://a:1", "--jobs", "2"], "jobs", "a cluster"),
     (["baseline", "--labels", "en"], "--labels", "--male"),
     (["pairwise", "--languages", "ur", "--corpora", "emodb"], "--languages", "--corpora"),
     (["lexical", "--corpora", "emodb", "ravdess"], "one corpus", "--corpora"),

@@ -20,10 +20,14 @@ CELLS = [
     "import sys\nprint('one')\nsys.stdout.flush()\nprint('two')",
     "from lowser_lib.experiments.records import record\nrecord('sum', {'value': 1})",
     "from lowser_lib.experiments.frontend import watched\nwatched()",
+    "import os\nprint(f\"cards: [{os.environ['CUDA_VISIBLE_DEVICES']}]\")",
 ]
 
 
-def test_refresh_is_repeatable_and_clean(tmp_path: Path, write_notebook: Write) -> None:
+def test_refresh_is_repeatable_and_clean(
+    tmp_path: Path, write_notebook: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     path = write_notebook(tmp_path / "00_a.ipynb", CELLS)
     soiled = nbformat.read(str(path), as_version=4)
     soiled.metadata["papermill"] = {"duration": 1.0}
@@ -46,6 +50,8 @@ def test_refresh_is_repeatable_and_clean(tmp_path: Path, write_notebook: Write) 
     assert METADATA_KEY not in notebook.cells[3].outputs[0].metadata
     # Nobody watches a refresh: no progress bar finds its way into the file.
     assert notebook.cells[4].outputs[0].data["text/plain"] == "False"
+    # Stored outputs are a processor's, even where there is a card.
+    assert notebook.cells[5].outputs[0].text == "cards: []\n"
 
 
 @pytest.mark.parametrize(

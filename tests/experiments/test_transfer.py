@@ -145,6 +145,18 @@ def test_all_records_are_read_in_order(done: Path) -> None:
     assert load_records(done, "tiny", "byol") == []
 
 
+def test_a_run_says_that_it_repeats_exactly_and_only_then(ground: Path) -> None:
+    plain, exact = (
+        settings(ground, seeds=1, deterministic=asked).plan()[0] for asked in (False, True)
+    )
+    assert "deterministic" not in plain.config
+    assert exact.config == {**plain.config, "deterministic": True}
+    assert exact.folder != plain.folder
+    heard = settings(ground, seeds=1).speech()
+    for run_, asked in ((plain, False), (exact, True)):
+        assert registry.shared(heard, run_, "baseline")["execution"].deterministic is asked
+
+
 def test_the_baseline_hears_nothing_unlabelled(done: Path) -> None:
     record = read(done, "baseline", "de-0")
     assert set(record.corpora) == {"table:english", "table:target_de"}

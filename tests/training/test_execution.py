@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lowser_lib.training import (
     one_thread,
     precision_of,
 )
+from lowser_lib.training.execution import repeatable
 
 
 class NoFabric:
@@ -67,6 +69,16 @@ def test_by_default_nothing_is_kept_or_shown() -> None:
     assert (default.checkpoint, default.resume, default.progress) == (None, False, False)
     with pytest.raises(AttributeError):
         default.resume = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cuda", True), ("cuda", False), ("cpu", True)])
+def test_a_gpu_repeats_exactly_where_that_is_asked_for(device: str, asked: bool) -> None:
+    fabric = SimpleNamespace(device=torch.device(device))
+    asking = Execution(cast(Any, fabric), deterministic=asked)
+    with pytest.raises(ZeroDivisionError), repeatable(asking):
+        assert torch.are_deterministic_algorithms_enabled() == (device == "cuda" and asked)
+        _ = 1 / 0
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_one_thread_on_a_processor_and_the_others_back_afterwards() -> None:
