@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,10 +17,13 @@ from typing import Any
 import nbformat
 import pytest
 import yaml
+from distributed.cli import dask_scheduler, dask_worker
 
+import cluster_simulation
 import lowser_book
 from lowser_lib import corpora
 from lowser_lib.corpora.base import EMOTIONS
+from lowser_lib.course import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -167,6 +171,10 @@ def test_prepared_chapters_have_captions_links_and_no_noise(tmp_path: Path) -> N
         shown = [output.get("data", {}).get("text/html", "") for output in outputs]
         tables = [html for html in shown if "<table" in html]
         assert all(html.count("<caption>Table ") == 1 for html in tables), name
+        rows = re.findall(r"^.*\n(?=\|[ :|-]+\|$)", prose, flags=re.MULTILINE)
+        assert len(rows) == len(re.findall(r"^```\{table\} Table \d\.\d+ · \S", prose, re.M)), name
+        numbers = re.findall(r"Table \d+\.(\d+) · ", "".join([prose, *tables]))
+        assert sorted(map(int, numbers)) == list(range(1, len(numbers) + 1)), name
         figures = [output for output in outputs if "image/png" in output.get("data", {})]
         assert all(output.metadata["image/png"]["alt"].strip() for output in figures), name
         streams = [output.text for output in outputs if output.output_type == "stream"]
@@ -226,3 +234,86 @@ def test_sounds_of_the_listening_page_are_whole() -> None:
     grid = json.loads(text.removeprefix("window.lowserTransforms = ").rstrip(";\n"))
     sounds = [sound for row in grid["rows"] for sound in row["sounds"].values()]
     assert len(sounds) == len(set(sounds)) == 7 * 3
+
+
+def test_people_of_a_readers_own_come_into_their_own_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOWSER_HOME", str(tmp_path / "home"))
+    place = runpy.run_path(str(BOOK / "prepare.py"))["place_sounds"]
+    place(tmp_path / "without")
+    sounds = tmp_path / "without" / "_extra" / "sounds"
+    assert sorted(path.name for path in sounds.iterdir()) == [
+        "listening.js", "listening_people.js", "transforms.js",
+    ]  # fmt: skip
+    assert (sounds / "listening_people.js").read_text() == ""
+    (tmp_path / "home" / "book").mkdir(parents=True)
+    (tmp_path / "home" / "book" / "listening_people.js").write_text("window.lowser = 1;\n")
+    place(tmp_path / "within")
+    held = tmp_path / "within" / "_extra" / "sounds" / "listening_people.js"
+    assert held.read_text() == "window.lowser = 1;\n"
+
+
+@pytest.mark.slow
+def test_a_listening_test_with_people(corpora_root: Path, whisper_weights: Path) -> None:
+    made = runpy.run_path(str(BOOK / "make_sounds.py"))["listening_test"]("ravdess", "tiny.en")
+    assert Counter(clip["emotion"] for clip in made["clips"]) == dict.fromkeys(EMOTIONS, 3)
+    assert {clip["model"] for clip in made["clips"]} <= set(EMOTIONS)
+    sounds = [clip["sound"] for clip in made["clips"]]
+    assert len(set(sounds)) == 12
+    assert all(sound.startswith("data:audio/mpeg;base64,") for sound in sounds)
+    assert re.search(r"400 clips of \d+ other speakers of ravdess", made["model"])
+
+
+def test_copies_for_the_lab_know_their_kernel_and_are_left_alone(tmp_path: Path) -> None:
+    copy = runpy.run_path(str(BOOK / "lab_copies.py"))["copy_chapters"]
+    (tmp_path / NOTEBOOKS[1].name).write_text("what a student wrote")
+    copy(tmp_path)
+    assert (tmp_path / NOTEBOOKS[1].name).read_text() == "what a student wrote"
+    assert (tmp_path / "images").is_dir()
+    for chapter in (NOTEBOOKS[0], NOTEBOOKS[-1]):
+        copied = nbformat.read(str(tmp_path / chapter.name), as_version=4)
+        assert copied.cells == nbformat.read(str(chapter), as_version=4).cells
+        language = copied.metadata["language_info"]
+        assert language["version"] == ".".join(map(str, sys.version_info[:3]))
+        assert language["codemirror_mode"] == {"name": "ipython", "version": 3}
+        assert copied.metadata["kernelspec"]["display_name"].startswith("Python 3")
+
+
+def test_more_workers_are_simulated_by_who_is_free_first() -> None:
+    finish, limit = cluster_simulation.finish, cluster_simulation.limit
+    assert finish([3, 3, 2, 2], 1) == 10
+    assert finish([3, 3, 2, 2], 2) == 5
+    assert finish([2, 2, 3], 2) == 5  # the last one begins at 2
+    assert finish([3, 3, 2, 2], 64) == 3
+    assert limit([3, 3, 2, 2], 64) == "the longest training"
+    assert limit([2, 2, 3], 2) == "the last trainings, while others idle"
+    assert limit([3, 3, 2, 2], 2) == ""
+    rows = cluster_simulation.rows("`x`", [60.0] * 8)
+    assert rows[2] == "|  | 8 | 60 s | 8.0 | 100 % | the longest training |"
+    assert rows[3] == "|  | 64 | 60 s | 8.0 | 12 % | the longest training |"
+
+
+def test_the_cluster_page_gets_its_table_and_names_options_that_exist() -> None:
+    page = read("from_laptop_to_cluster.md")
+    source = [page]
+    lowser_book.fill_tables(None, "from_laptop_to_cluster", source)
+    assert "| trainings | workers |" in source[0]
+    assert cluster_simulation.MARK not in source[0]
+    code = "\n".join(re.findall(r"```(?:bash|yaml)\n(.*?)```", page, flags=re.DOTALL))
+    known = {
+        "scheduler": {option for each in dask_scheduler.main.params for option in each.opts},
+        "worker": {option for each in dask_worker.main.params for option in each.opts},
+    }
+    for command, options in known.items():
+        options |= {"--no-dashboard"}  # the other half of a switch
+        calls = re.findall(rf"dask,? {command}((?:\\\n|[^&>\n])*)", code)
+        assert calls
+        used = set(re.findall(r"--[a-z-]+", " ".join(calls)))
+        assert used and used <= options, used - options
+    for call in re.findall(r"(?<=lowser )sweep [^\n]+", code):
+        cli.build_parser().parse_args(shlex.split(call))
+    manifest = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)[0])
+    worker = manifest["spec"]["worker"]["spec"]["containers"][0]
+    assert worker["args"][:2] == ["dask", "worker"]
+    assert worker["env"] == manifest["spec"]["scheduler"]["spec"]["containers"][0]["env"]

@@ -294,7 +294,7 @@ def _on_cluster(
         _check_workers(client, address)
         prepare()
         futures = {client.submit(_work, sweep, group, pure=False): group for group in groups}
-        for future in as_completed(list(futures)):
+        for future in as_completed(list(futures), loop=client.loop):
             group = futures.pop(future)
             try:
                 yield future.result()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
@@ -57,8 +56,9 @@ def open_page(chromium: Browser, html: Path) -> Iterator[Callable[..., Page]]:
 
     context.route("**/*", refuse)
 
-    def opened(name: str, query: str = "", **options: Any) -> Page:
+    def opened(name: str, query: str = "", script: str = "") -> Page:
         page = context.new_page()
+        page.add_init_script(script)
         page.goto((html / name).as_uri() + query)
         page.evaluate("() => window.MathJax && window.MathJax.startup.promise.then(() => true)")
         return page

@@ -91,6 +91,8 @@ def test_cells_run_saved_and_closed_leave_the_repository_clean(
             ".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]"
         ).wait_for()
         assert page.locator(".Toastify__toast", has_text="news").count() == 0
+        page.wait_for_timeout(2000)
+        assert page.locator(".jp-mod-dirty").count() == 0, "opening alone marks it as unsaved"
         page.locator(".jp-CodeCell").first.click()
         for _ in range(2):
             page.keyboard.press("Shift+Enter")

@@ -23,7 +23,7 @@ FINDINGS = """() => {
     "cut code": some("pre", (pre) => pre.scrollWidth > pre.clientWidth + 1),
     "no alt text": some("article img",
       (image) => !image.alt.trim() || /[.](png|svg)$/.test(image.alt)),
-    "no caption": some(".cell_output table", (table) => !table.querySelector("caption")),
+    "no caption": some("article table", (table) => !table.querySelector("caption")),
     "sideways": document.documentElement.scrollWidth > window.innerWidth ? ["the page"] : [],
   };
 }"""

@@ -94,6 +94,8 @@ def test_derived_corpus_says_so() -> None:
 def test_unknown_name_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(CorpusError, match=r"'ravdes'; did you mean ravdess\?"):
         corpora.get("ravdes")
+    with pytest.raises(CorpusError, match=r"'own_talks'; did you mean table:own_talks\?"):
+        corpora.get("own_talks")
 
 
 @pytest.mark.parametrize(
