@@ -13,12 +13,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lowser_lib.experiments import records
+from lowser_lib.experiments import paths, records
 from lowser_lib.experiments.records import SWEEPS, RunRecord
 
 MARK = "<!-- recorded sweeps on 1, 2, 8 and 64 workers -->"
 WORKERS = (1, 2, 8, 64)
-RESULTS = Path(__file__).parents[1] / "results"
 PROFILE = "open"
 
 
@@ -69,12 +68,17 @@ def rows(name: str, seconds: Sequence[float]) -> list[str]:
     return lines
 
 
-def table(results: Path = RESULTS, profile: str = PROFILE) -> str:
+def table(results: Path | None = None, profile: str = PROFILE) -> str:
     """Markdown: the largest recorded sweep, and all sweeps of the profile given out at once.
+
+    Args:
+        results: Folder with one folder a profile; None takes the checkout's.
+        profile: The profile.
 
     Raises:
         RunError: A record is damaged.
     """
+    results = results or paths.results_root()
     names = sorted(path.name for path in (results / profile / SWEEPS).iterdir() if path.is_dir())
     sweeps = {name: trainings(records.load_records(results, profile, name)) for name in names}
     largest = max(sweeps, key=lambda name: sum(sweeps[name]))
