@@ -32,8 +32,8 @@ from lowser_lib.methods import classifier
 from lowser_lib.methods.baseline import BaselineConfig, train_baseline
 from lowser_lib.sampling import ClipDataset
 from lowser_lib.training import Execution, TrainingConfig, make_fabric
-from lowser_lib.views import extract_all
-from lowser_lib.views.mel import MelView
+from lowser_lib.views import MelView
+from lowser_lib.views.cache import extract_all
 
 pytestmark = pytest.mark.slow
 
