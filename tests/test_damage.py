@@ -24,7 +24,7 @@ import torch
 
 from lowser_lib import manifest
 from lowser_lib.corpora import synthetic
-from lowser_lib.course import report, runner
+from lowser_lib.course import runner
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.errors import CheckpointError, LowserError
 from lowser_lib.experiments import data, paths, preparation, records
@@ -44,7 +44,7 @@ import json, os, signal, sys, time, traceback
 from pathlib import Path
 import nbclient, papermill, torch
 from lowser_lib.corpora import synthetic
-from lowser_lib.course import classifier_commands, cli, corpora_commands, kernel, runner
+from lowser_lib.course import classifier_commands, cli, corpora_commands, refresh, runner
 from lowser_lib.experiments import registry, summaries, transfer
 
 torch.set_num_threads(1)
@@ -265,13 +265,15 @@ def test_a_killed_run_is_taken_up_again(
 
     def left() -> tuple[Any, Any, Any]:
         texts = [path.read_text(encoding="utf-8") for path in sorted(output.glob("*.ipynb"))]
-        told = report.load(settings.report_path)
+        told = runner.load_report(settings.report_path)
         status = [(chapter.chapter, chapter.status) for chapter in told.chapters]
         return ["the end\\n" in text for text in texts], status, read()
 
     def pieces(wanted: list[Any]) -> None:
         assert read().items() <= wanted[0][2].items()
-        assert not settings.report_path.exists() or not report.load(settings.report_path).failed
+        assert (
+            not settings.report_path.exists() or not runner.load_report(settings.report_path).failed
+        )
 
     source = (
         f"runner.run(runner.RunSettings(Path({str(ground / 'notebooks')!r}), "
@@ -345,8 +347,8 @@ def everything(ground: Path) -> dict[str, Kept]:
         config={"terms": 2}, corpora=dict(speech.hashes), device={}, commit={},
     )  # fmt: skip
     path = made.save(kept / "records")
-    told = report.Report("fast", 0).having(
-        report.ChapterResult("03", "t", "03.ipynb", "abc", "ok", 1.5, metrics={"sum": {"v": 1}})
+    told = runner.Report("fast", 0).having(
+        runner.ChapterResult("03", "t", "03.ipynb", "abc", "ok", 1.5, metrics={"sum": {"v": 1}})
     )
     told.save(kept / "report" / "report.json")
     encoder = WhisperEncoder.random(EncoderDimensions(80, 1500, 16, 2, 1), 0)
@@ -374,7 +376,10 @@ def everything(ground: Path) -> dict[str, Kept]:
         "checkpoint": Kept(40, kept / "training", "*.pt", checkpoint(kept / "training")),
         "record": Kept(40, kept / "records", "**/*.json", lambda: records.read(path)),
         "report": Kept(
-            10, kept / "report", "*.json", lambda: report.load(kept / "report" / "report.json")
+            10,
+            kept / "report",
+            "*.json",
+            lambda: runner.load_report(kept / "report" / "report.json"),
         ),
         "manifest": Kept(30, home / "manifests", "*.*", manifest_read),
         "cache": Kept(40, home / "features", "**/*.safetensors", views),
