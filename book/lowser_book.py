@@ -85,7 +85,7 @@ def name_tables(app: Sphinx, doctree: nodes.document) -> None:
                 table.insert(0, nodes.title("", section.next_node(nodes.title).astext()))
 
 
-def fill_tables(app: Sphinx, docname: str, source: list[str]) -> None:
+def fill_tables(app: Sphinx | None, docname: str, source: list[str]) -> None:
     """Put what is computed from records into the page that asks for it."""
     if cluster_simulation.MARK in source[0]:
         source[0] = source[0].replace(cluster_simulation.MARK, cluster_simulation.table())

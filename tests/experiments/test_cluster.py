@@ -90,7 +90,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def cluster() -> Iterator[LocalCluster]:
     """A scheduler and a worker in threads of this process."""
-    with LocalCluster(  # type: ignore[no-untyped-call]
+    with LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
     ) as made:
         yield made
@@ -123,7 +123,7 @@ def test_jobs_are_for_this_machine(tmp_path: Path) -> None:
 
 def test_workers_with_several_threads_are_refused(own_home: Path) -> None:
     with (
-        LocalCluster(  # type: ignore[no-untyped-call]
+        LocalCluster(
             n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
         ) as cluster,
         pytest.raises(RunError, match=r"has 2 threads, .*--nthreads 1"),
@@ -133,9 +133,7 @@ def test_workers_with_several_threads_are_refused(own_home: Path) -> None:
 
 def test_a_scheduler_without_workers_is_refused(own_home: Path) -> None:
     with (
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=0, processes=False, dashboard_address=None
-        ) as cluster,
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
         pytest.raises(RunError, match="has no worker: start some"),
     ):
         metrics(stepping(own_home, cluster=cluster.scheduler_address))
@@ -237,7 +235,7 @@ def test_a_real_sweep_is_the_same_bit_for_bit(ground: Path, two_workers: Cluster
     here = engine.run(sweep, lambda line: None)
     away = replace(sweep, results=ground / "away", cluster=two_workers.address)
     there = engine.run(away, lambda line: None)
-    timed = {"seconds": 0.0, "finished": "", "commit": {}}
+    timed: dict[str, Any] = {"seconds": 0.0, "finished": "", "commit": {}}
     assert [replace(each, **timed) for each in there] == [replace(each, **timed) for each in here]
     read = [records.read(path) for path in sorted((ground / "away").rglob("*.json"))]
     assert read == there
@@ -275,9 +273,7 @@ def test_a_run_that_loses_all_its_workers_is_named(own_home: Path) -> None:
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=1, threads_per_worker=1, dashboard_address=None
-        ) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         pytest.raises(RunError, match=r"every worker was lost that stepping-run-1 was given to"),
     ):
         metrics(stepping(own_home, cluster=cluster.scheduler_address, seeds=2, deadly=1))

@@ -24,6 +24,7 @@ from lowser_lib.training import Execution, TrainingConfig, classify, embed, make
 from lowser_lib.views import log_mel
 
 DEVICE = torch.device("mps")
+SET_DATA: Any = torch.Tensor.data.__set__  # type: ignore[attr-defined]
 
 
 class Pretended(TorchFunctionMode):
@@ -48,7 +49,7 @@ class Pretended(TorchFunctionMode):
             raise TypeError("can't convert mps device type tensor to numpy")
         args, kwargs = tree_map(_here, given)
         result = func(*args, **kwargs)
-        if func == torch.Tensor.data.__set__ and marked(args[1]):
+        if func == SET_DATA and marked(args[1]):
             mark(args[0])
         there = wanted == "mps" or (there and wanted != "cpu")
         before = {id(x) for x in tree_leaves(given) if isinstance(x, Tensor)}
