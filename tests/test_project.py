@@ -468,9 +468,9 @@ def test_a_launcher_builds_the_package_in_an_environment_of_its_own(tmp_path: Pa
     told = {**os.environ, "PYTHON": str(python), "PIP_NO_INDEX": "1"}
     told.pop("PYTHONPATH", None)
     subprocess.run([checkout / ".binder" / "postBuild"], env=told, check=True, cwd=tmp_path)
-    command = [python.with_name("lowser"), "--version"]
+    command = [str(python.with_name("lowser")), "--version"]
     answer = subprocess.run(command, env=told, check=True, capture_output=True, text=True)
     assert answer.stdout.strip() == f"lowser {lowser_lib.__version__}"
-    place = [python, "-c", "import lowser_lib; print(lowser_lib.__file__)"]
+    place = [str(python), "-c", "import lowser_lib; print(lowser_lib.__file__)"]
     answer = subprocess.run(place, env=told, check=True, capture_output=True, text=True, cwd="/")
     assert Path(answer.stdout.strip()).is_relative_to(checkout)
