@@ -29,6 +29,7 @@ from lowser_lib.evaluation.collapse import (
     spread,
     uniformity,
 )
+from lowser_lib.evaluation.comparison import by_clip, compared
 from lowser_lib.evaluation.intervals import (
     Interval,
     mean_interval,

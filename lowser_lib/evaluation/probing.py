@@ -334,3 +334,27 @@ def _codes(values: ArrayLike | Sequence[object], n: int, name: str) -> NDArray[n
             f"{name} must have one value for each of {n} clips, not shape {column.shape}"
         )
     return np.asarray(pd.factorize(column)[0], dtype=np.int64)
+
+
+def identifiability_table(
+    embeddings: Mapping[str, Mapping[str, ArrayLike]], tables: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """How well several encoders' embeddings tell the speakers of other sentences apart.
+
+    Args:
+        embeddings: By encoder, by set of clips: ``(n, d)``.
+        tables: By set of clips: its manifest.
+
+    Returns:
+        A row a set of clips, a column an encoder, and ``chance``; nan where no clip can be judged.
+    """
+    rows = {}
+    for name, table in tables.items():
+        rows[name] = dict.fromkeys([*embeddings, "chance"], float("nan"))
+        for encoder, its in embeddings.items():
+            try:
+                told = speaker_identifiability(its[name], table["speaker"], table["text_id"])
+            except EvaluationError:
+                continue
+            rows[name] |= {encoder: told.accuracy, "chance": told.chance}
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -27,6 +27,8 @@ from lowser_lib.experiments import paths, preparation
 from lowser_lib.experiments.frontend import watched
 from lowser_lib.experiments.preparation import Prepared
 from lowser_lib.experiments.profiles import Profile
+from lowser_lib.sampling import ClipDataset
+from lowser_lib.sampling.clips import mel_clips
 from lowser_lib.views.base import View
 from lowser_lib.views.cache import extract_all
 
@@ -111,6 +113,10 @@ class CourseData:
             jobs: Worker processes.
         """
         return extract_all(view, table, self.roots, paths.features(), jobs, progress=watched())
+
+    def clips(self, table: pd.DataFrame, jobs: int = 1) -> ClipDataset:
+        """Spectrograms of clips, labelled with their emotions as numbers; see :meth:`extract`."""
+        return mel_clips(table, self.roots, cache=paths.features(), jobs=jobs)
 
     def left_out(self) -> pd.DataFrame:
         """The exclusions as a table with columns ``path`` and ``reason``."""

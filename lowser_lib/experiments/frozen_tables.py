@@ -6,14 +6,15 @@ j with seed j.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from lowser_lib.errors import RunError
-from lowser_lib.evaluation import Interval, paired_speaker_bootstrap, speaker_bootstrap
+from lowser_lib.evaluation import Answers, Interval, paired_speaker_bootstrap, speaker_bootstrap
 from lowser_lib.experiments.frozen import FORMS
+from lowser_lib.experiments.profiles import LANGUAGES
 from lowser_lib.experiments.records import RunRecord
 from lowser_lib.manifest import EMOTIONS
 from lowser_lib.views.standardisation import STEPS
@@ -22,6 +23,46 @@ LABELS = list(range(len(EMOTIONS)))
 RULE = "rule"
 AGAINST = "corpus plain"
 """What a recipe is compared with: each corpus standardised by itself, without self-training."""
+
+Arm = tuple[Sequence[RunRecord], str]
+"""Records of a sweep, and one kind of their answers: ``corpus plain`` of a frozen encoder's,
+``embeddings`` of a transfer's, ``adapted: corpus plain`` of a new head on an encoder of theirs."""
+
+
+def answers(arms: Mapping[str, Arm]) -> dict[str, dict[str, Answers]]:
+    """Several kinds of answers for the same targets, for :func:`lowser_lib.evaluation.compared`.
+
+    Args:
+        arms: Kinds of answers by name; one without a record is left out.
+
+    Returns:
+        By name, by language: the answers, of the languages and seeds that all arms have.
+
+    Raises:
+        RunError: Seeds of an arm were tested on different clips.
+    """
+    known = {name: (by_target(runs), kind) for name, (runs, kind) in arms.items() if runs}
+    sides = [targets for targets, _ in known.values()]
+    languages = [code for code in LANGUAGES if sides and all(code in side for side in sides)]
+    found: dict[str, dict[str, Answers]] = {name: {} for name in known}
+    for code in languages:
+        shared = set.intersection(*({run.seed for run in side[code]} for side in sides))
+        for name, (targets, kind) in known.items():
+            encoder, _, its = kind.rpartition(": ")
+            metrics = [run.metrics for run in targets[code] if run.seed in shared]
+            parts = [each["refit"][encoder] if encoder else each for each in metrics]
+            clips = stacked([part["clips"] for part in parts])
+            found[name][LANGUAGES[code]] = Answers.of(
+                clips["truth"], clips[its], clips["speaker"], LABELS
+            )
+    return found
+
+
+def layers(runs: Sequence[RunRecord], step: str = "corpus") -> dict[str, Arm]:
+    """An arm for each layer of an encoder; none where there is no record."""
+    kinds = [name for name in (runs[0].metrics["scores"] if runs else ())
+             if name.startswith(f"{step} layer ")]  # fmt: skip
+    return {name.removeprefix(f"{step} layer "): (runs, name) for name in kinds}
 
 
 def stacked(parts: Sequence[dict[str, dict[str, str]]]) -> dict[str, np.ndarray]:
@@ -51,13 +92,10 @@ def stacked(parts: Sequence[dict[str, dict[str, str]]]) -> dict[str, np.ndarray]
 
 def by_target(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     """Runs by target language, seeds counted up."""
-    languages = dict.fromkeys(run.config["target"] for run in runs)
-    return {
-        language: sorted(
-            (run for run in runs if run.config["target"] == language), key=lambda run: run.seed
-        )
-        for language in languages
-    }
+    by_language: dict[str, list[RunRecord]] = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        by_language.setdefault(run.config.get("target") or run.config["language"], []).append(run)
+    return by_language
 
 
 def recipe_table(runs: Sequence[RunRecord], n_resamples: int = 1000) -> pd.DataFrame:
@@ -134,6 +172,23 @@ def thinned_table(runs: Sequence[RunRecord], form: str = "plain") -> pd.DataFram
             )
     groups = pd.DataFrame(rows).groupby(["language", "what", "degree"], sort=False)
     return groups.mean().reset_index()
+
+
+def by_moods(runs: Sequence[RunRecord]) -> dict[str, pd.DataFrame]:
+    """What the speaker's mean is worth where each speaker shows fewer moods.
+
+    Args:
+        runs: Records of ``lowser sweep thinned``.
+
+    Returns:
+        By language, a row a number of moods: macro-F1 after the steps ``corpus`` and ``speaker``,
+        and the ``gain`` of the second on the first.
+    """
+    table = thinned_table(runs)
+    table = table[table["what"] == "moods"].assign(gain=table["speaker"] - table["corpus"])
+    table.index = pd.Index(table["degree"].astype(int), name="moods")
+    shown = ["corpus", "speaker", "gain"]
+    return {LANGUAGES[str(code)]: its[shown] for code, its in table.groupby("language", sort=False)}
 
 
 def score_of(answers: dict[str, np.ndarray], name: str, n_resamples: int = 1000) -> Interval:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lowser_lib.corpora import EMOTIONS
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Answers, Interval, chance, mean_interval
+from lowser_lib.evaluation.comparison import mean_over
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change
 from lowser_lib.evaluation.groups import BETWEEN
 from lowser_lib.evaluation.intervals import Resampled, jackknife, resample
@@ -222,7 +223,7 @@ def gain_over_others(records: Records, language: str) -> Figure:
             gains = [records.change(sweep, code, matching=matching)
                      for sweep in ("speaker_contrastive", "byol")]  # fmt: skip
             best[code] = max(gains, key=lambda gain: float(gain.values.mean()))
-        pair.append((best[language] - _mean([best[code] for code in others])).interval())
+        pair.append((best[language] - mean_over([best[code] for code in others])).interval())
     corpora = tuple(records.corpus(code) for code in (language, *others))
     return Figure(corpora, pair[0], standardised=pair[1])
 
@@ -318,7 +319,7 @@ def confused(records: Records, pair: tuple[str, str]) -> Figure:
         raise Missing("no record of the sweep baseline with known speakers")
     statistic = _confusion_of(pair)
     intervals = [
-        _mean([
+        mean_over([
             resample(records.answers("baseline", code, matching=matching), statistic,
                      records.resamples)
             for code in languages
@@ -417,7 +418,7 @@ def view_over_others(records: Records, view: str, budgets: Sequence[int]) -> Fig
         views = [name for name in runs[0].config["views"] if name != view]
         gains = {name: _arm_gain(runs, name, budgets, ("pairwise", "scratch"), records)
                  for name in (view, *views)}  # fmt: skip
-        return gains[view] - _mean([gains[name] for name in views])
+        return gains[view] - mean_over([gains[name] for name in views])
 
     return _over_corpora(records, of)
 
@@ -442,7 +443,9 @@ def own_speech(records: Records, view: str, budgets: Sequence[int]) -> Figure:
     def of(runs: Sequence[RunRecord]) -> Resampled:
         corpus, seeds = runs[0].config["corpus"], {run.seed for run in elsewhere}
         sides = [
-            _mean([_budget_score(part, view, budget, "pairwise", records) for budget in budgets])
+            mean_over(
+                [_budget_score(part, view, budget, "pairwise", records) for budget in budgets]
+            )
             for part in (
                 [run for run in runs if run.seed in seeds],
                 [run for run in elsewhere if run.config["corpus"] == corpus],
@@ -509,7 +512,7 @@ def _gain(
     intervals = []
     for matching in ("none", STANDARDISED):
         changes = [records.change(sweep, code, statistic, other, matching) for code in languages]
-        intervals.append(_mean(changes).interval(level, limits=(-1, 1)))
+        intervals.append(mean_over(changes).interval(level, limits=(-1, 1)))
     corpora = tuple(records.corpus(code) for code in languages)
     return Figure(corpora, intervals[0], standardised=intervals[1])
 
@@ -518,19 +521,6 @@ def _untuned(records: Records, sweep: str) -> list[str]:
     """Languages on whose speakers a method's settings were not chosen."""
     tuned = TUNED_ON.get(sweep, ())
     return [code for code in records.languages if records.corpus(code) not in tuned]
-
-
-def _mean(parts: Sequence[Resampled]) -> Resampled:
-    """Mean of figures of the same seeds."""
-    seeds = min(len(part.values) for part in parts)
-    total = _first(parts[0], seeds)
-    for part in parts[1:]:
-        total = total + _first(part, seeds)
-    return total * (1 / len(parts))
-
-
-def _first(part: Resampled, seeds: int) -> Resampled:
-    return Resampled(part.values[:seeds], part.draws[:, :seeds], part.n_speakers)
 
 
 def _over_corpora(records: Records, of: Callable[[Sequence[RunRecord]], Resampled]) -> Figure:
@@ -542,7 +532,7 @@ def _over_corpora(records: Records, of: Callable[[Sequence[RunRecord]], Resample
     parts = {name: of([run for run in runs if run.config["corpus"] == name]) for name in corpora}
     note = ", ".join(f"{name} {100 * part.values.mean():+.1f}" for name, part in parts.items())
     note = note.replace("-", "−")
-    return Figure(corpora, _mean(list(parts.values())).interval(limits=(-2, 2)), note=note,
+    return Figure(corpora, mean_over(list(parts.values())).interval(limits=(-2, 2)), note=note,
                   protocol="within the corpus, by speaker")  # fmt: skip
 
 
@@ -555,7 +545,7 @@ def _arm_gain(
 ) -> Resampled:
     """One arm less another, budgets averaged within a seed."""
     first, second = (
-        _mean([_budget_score(runs, view, budget, arm, records) for budget in budgets])
+        mean_over([_budget_score(runs, view, budget, arm, records) for budget in budgets])
         for arm in arms
     )
     return first - second

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from lowser_lib.experiments import paths
+import pandas as pd
+
+from lowser_lib.evaluation import Answers, compared
+from lowser_lib.experiments import frozen_tables, paths, summaries
+from lowser_lib.experiments.profiles import LANGUAGES
 from lowser_lib.experiments.records import RunRecord, load_record, load_records
+
+ENCODERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "eGeMAPS + SVM": ("frozen-egemaps", "corpus svm"),
+        "random weights": ("frozen-random", "corpus plain"),
+        "nano": ("frozen-nano", "corpus plain"),
+        "tiny.en": ("frozen-tiny-en", "corpus plain"),
+        "base": ("frozen-base", "corpus plain"),
+    }
+)
+"""What pre-training is worth: sweeps and answers, each corpus standardised by itself."""
 
 
 def measured(name: str, profile: str = "open") -> dict[str, Any] | None:
@@ -41,3 +58,62 @@ def swept(name: str, profile: str = "open") -> list[RunRecord]:
     if not runs:
         print(f"No records yet of the sweep {name} in the profile {profile}.")
     return runs
+
+
+def answers(
+    arms: Mapping[str, tuple[str, str]], profile: str = "open"
+) -> dict[str, dict[str, Answers]]:
+    """What sweeps answered to the same clips, those without records left out.
+
+    Args:
+        arms: By name: a sweep, and one kind of its answers, see :data:`.frozen_tables.Arm`.
+        profile: The profile of the runs.
+
+    Returns:
+        By name, by language: for :func:`lowser_lib.evaluation.compared`.
+    """
+    known = {name: (swept(sweep, profile), kind) for name, (sweep, kind) in arms.items()}
+    return frozen_tables.answers(known)
+
+
+def layers(sweep: str) -> dict[str, dict[str, Answers]]:
+    """What a frozen encoder's layers answered: by number of blocks passed, by language."""
+    return frozen_tables.answers(frozen_tables.layers(swept(sweep)))
+
+
+def identified(sweep: str, profile: str = "open") -> pd.DataFrame:
+    """How well voices that a first stage heard are recognised in sentences that it did not hear.
+
+    Returns:
+        A row a language: ``before``, ``after`` and ``chance``, means over seeds.
+    """
+    table = summaries.identifiability(swept(sweep, profile))
+    its = table[table["clips"] == "unheard sentences"].set_index("language")
+    return its.rename(index=LANGUAGES)[["before", "after", "chance"]].astype(float)
+
+
+def doses(sweeps: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """What first stages of several doses do to speakers and to emotions.
+
+    Args:
+        sweeps: By dose: a sweep of ``speaker_contrastive``.
+
+    Returns:
+        By language, a row a dose, the first without one: ``speakers`` (as :func:`identified`) and
+        ``emotions`` (macro-F1 of a new head on the frozen encoder). Empty without records.
+    """
+    told = {dose: identified(sweep) for dose, sweep in sweeps.items()}
+    told = {dose: table for dose, table in told.items() if len(table)}
+    if not told:
+        return {}
+    arms = {dose: (sweeps[dose], "adapted: corpus plain") for dose in told}
+    heard = compared(answers({"none": ("baseline", "pre-trained: corpus plain"), **arms}))
+    scores = heard.pivot(index="method", columns="corpus", values="estimate")
+    first = next(iter(told.values()))["before"]
+    voices = pd.DataFrame({"none": first, **{dose: table["after"] for dose, table in told.items()}})
+    return {
+        language: pd.DataFrame(
+            {"speakers": voices.loc[language], "emotions": scores[language]}
+        ).loc[["none", *told]]
+        for language in voices.index
+    }

@@ -27,6 +27,7 @@ from lowser_lib.plots.results import (
     confusion_matrix,
     embedding_scatter,
     interval_plot,
+    layer_curves,
     learning_curve,
 )
 from lowser_lib.plots.simple import (

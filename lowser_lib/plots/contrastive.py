@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from lowser_lib.plots.style import (
     COUNTS,
     GROUP_COLOURS,
     HIGHLIGHT,
+    TITLE_WIDTH,
     colours_for,
     draw_interval,
     hollow_note,
@@ -136,11 +138,12 @@ def differences(
     """Draw differences with their intervals about a line at zero: a panel a test.
 
     Args:
-        rows: ``label``, ``test``, ``estimate``, ``low`` and ``high`` of each difference. Where the
-            bounds are ``nan`` the interval is not estimable, and the marker is hollow.
+        rows: ``label``, ``test``, ``estimate``, ``low`` and ``high`` of each difference; those of
+            :func:`lowser_lib.evaluation.compared` will do. Where the bounds are ``nan`` the
+            interval is not estimable, and the marker is hollow.
         goal: A difference that was aimed at, drawn as a dashed line.
     """
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).rename(columns={"method": "label", "corpus": "test"})
     lacking = {"label", "test", "estimate", "low", "high"} - set(table.columns)
     if lacking or table.empty:
         raise ValueError(f"rows must hold differences, but lack {sorted(lacking) or 'any row'}")
@@ -154,7 +157,7 @@ def differences(
         for _, row in table[table["test"] == test].iterrows():
             level, colour = labels.index(row["label"]), colours[row["label"]]
             draw_interval(ax, row, level, colour)
-        ax.set_title(str(test))
+        ax.set_title(textwrap.fill(str(test), TITLE_WIDTH))
         ax.grid(axis="x")
     axes[0, 0].set_yticks(range(len(labels)), labels)
     axes[0, 0].set_ylim(len(labels) - 0.5, -0.5)

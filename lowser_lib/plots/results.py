@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from lowser_lib.plots.simple import lines
 from lowser_lib.plots.style import (
     HIGHLIGHT,
+    TITLE_WIDTH,
     colours_for,
     draw_interval,
     heatmap,
@@ -24,9 +26,6 @@ from lowser_lib.plots.style import (
     panels,
     styled,
 )
-
-#: Letters of a panel's title that stand in one line beside three other panels.
-TITLE_WIDTH = 12
 
 
 class TrainingHistory(Protocol):
@@ -102,6 +101,23 @@ def interval_plot(
     if limits is not None:
         axes[0, 0].set_xlim(limits)
     figure.supxlabel(metric + hollow_note(table), fontsize=9)
+    return figure
+
+
+@styled
+def layer_curves(rows: pd.DataFrame, title: str = "", chance: float = 0.25) -> Figure:
+    """Draw scores over the blocks of an encoder that were passed: a line a corpus.
+
+    Args:
+        rows: ``method`` (number of blocks passed), ``corpus`` and ``estimate`` of each result.
+        title: Which encoder, on what.
+        chance: What guessing scores.
+    """
+    wide = rows.pivot(index="method", columns="corpus", values="estimate")
+    curves = {name: wide[name].to_numpy() for name in dict.fromkeys(rows["corpus"])}
+    figure = lines(curves, wide.index, xlabel="blocks passed", ylabel="macro-F1", title=title,
+                   level=chance)  # fmt: skip
+    figure.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
     return figure
 
 

@@ -259,6 +259,10 @@ def name_cells(ax: Axes, table: pd.DataFrame) -> None:
         ax.set_xlabel(str(table.columns.name))
 
 
+#: Letters of a panel's title that stand in one line beside three other panels.
+TITLE_WIDTH = 12
+
+
 def draw_interval(ax: Axes, row: pd.Series, level: float, colour: str) -> None:
     """Draw an ``estimate`` between ``low`` and ``high``; hollow where these are ``nan``."""
     known = bool(row[["low", "high"]].notna().all())

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -264,3 +265,16 @@ def test_each_speaker_has_a_share_and_the_whole_is_their_mean_by_clips() -> None
     result = speaker_identifiability(random.normal(size=(40, 3)), speakers)
     assert sorted(result.by_speaker) == sorted(set(speakers))
     assert np.mean(list(result.by_speaker.values())) == pytest.approx(result.accuracy)
+
+
+def test_a_table_of_encoders_and_clips_and_what_cannot_be_judged() -> None:
+    four = pd.DataFrame({"speaker": list("aabb"), "text_id": list("wxyz")})
+    alone = pd.DataFrame({"speaker": list("abcd"), "text_id": list("wxyz")})
+    states: dict[str, dict[str, Any]] = {
+        "before": {"four": [EAST, (0.9, 0.1), NORTH, (0.6, 0.4)], "alone": np.eye(4)},
+        "after": {"four": [EAST, EAST, NORTH, NORTH], "alone": np.eye(4)},
+    }
+    table: Any = probing.identifiability_table(states, {"four": four, "alone": alone})
+    assert table.loc["four"].tolist() == pytest.approx([3 / 4, 1, 1 / 3])
+    assert table.loc["alone"].isna().all()
+    assert list(table.columns) == ["before", "after", "chance"]

@@ -15,6 +15,7 @@ from hypothesis import given, settings, strategies as st
 from lowser_lib.errors import ManifestError, ProfileError
 from lowser_lib.experiments import data, paths, preparation
 from lowser_lib.experiments.profiles import get
+from lowser_lib.views import MelView
 
 EMOTIONS = ("angry", "happy", "neutral", "sad", "")
 
@@ -66,6 +67,16 @@ def test_own_corpus_loads_and_bad_files_are_listed(mine: Path) -> None:
     assert len(speech.manifest) == 17
     assert speech.roots == (mine.parent,)
     assert len(speech.corpus("table:mine")) == 17
+
+
+def test_views_of_clips_in_the_order_of_the_table(mine: Path) -> None:
+    speech = data.load(["table:mine"], progress=False)
+    some = speech.corpus("table:mine").iloc[[7, 2]].reset_index(drop=True)
+    mels, clips = speech.extract(MelView(), some), speech.clips(some)
+    assert clips.labels.tolist() == [EMOTIONS.index(emotion) for emotion in some["emotion"]]
+    assert len(mels) == len(clips) == 2
+    for number, mel in enumerate(mels):
+        np.testing.assert_array_equal(mel, clips[number][0])
 
 
 def test_clips_of_unknown_speakers_are_left_out_where_others_are_known(mine: Path) -> None:

@@ -75,3 +75,34 @@ def test_thinned_means_over_seeds_and_the_rules_answer() -> None:
     assert row["rule"] == pytest.approx((0.4 + 0.8) / 2)
     assert (row["share"], row["taken out"]) == (pytest.approx(0.3), 0.5)
     assert "moods" in frozen_tables.text(runs)
+
+
+def test_gains_by_moods_of_a_speaker() -> None:
+    def place(moods: int, speaker: float) -> dict[str, Any]:
+        scores = {"corpus plain": {"macro_f1": 0.5}, "speaker plain": {"macro_f1": speaker}}
+        return {"what": "moods", "degree": moods, "step": "corpus", "share": 0.1, "scores": scores}
+
+    run = record({"situations": [place(4, 0.7), place(1, 0.2)]}, 0, "thinned")
+    gain = frozen_tables.by_moods([run])["Urdu"]["gain"]
+    assert gain[4] == pytest.approx(0.2) and gain[1] == pytest.approx(-0.3)
+
+
+def test_arms_are_compared_on_the_languages_and_seeds_that_all_have() -> None:
+    long, short = [crossed(seed, TRUTH) for seed in (0, 1, 2)], [crossed(2, "01231230")]
+    arms = {"long": (long, "corpus plain"), "short": (short, "corpus plain"), "none": ([], "x")}
+    sides = frozen_tables.answers(arms)
+    assert {name: list(its) for name, its in sides.items()} == {"long": ["Urdu"], "short": ["Urdu"]}
+    assert sides["long"]["Urdu"].n_seeds == 1
+    assert (sides["long"]["Urdu"].predicted == sides["long"]["Urdu"].truth).all()
+    assert (sides["short"]["Urdu"].predicted == sides["long"]["Urdu"].truth).mean() == 0.5
+
+
+def test_a_new_head_on_an_encoder_has_answers_of_its_own() -> None:
+    run = crossed(0, "01231230")
+    run.metrics["refit"] = {"adapted": crossed(0, TRUTH).metrics}
+    arms = {"head": ([run], "corpus plain"), "new": ([run], "adapted: corpus plain")}
+    right = {
+        name: (its["Urdu"].predicted == its["Urdu"].truth).mean()
+        for name, its in frozen_tables.answers(arms).items()
+    }
+    assert right == {"head": 0.5, "new": 1.0}

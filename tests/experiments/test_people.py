@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lowser_lib.errors import RunError
+from lowser_lib.evaluation import compared
 from lowser_lib.experiments import paths, people
 
 
@@ -32,3 +33,36 @@ def test_a_damaged_record_is_refused(results: Path) -> None:
     (results / "open" / "02-effects.json").write_text("{", encoding="utf-8")
     with pytest.raises(RunError, match="02-effects"):
         people.measured("02-effects")
+
+
+def test_committed_sweeps_are_compared() -> None:
+    layers = people.layers("frozen-tiny-en")
+    assert list(layers) == ["0", "1", "2", "3", "4"]
+    assert set(layers["0"]) == {"English", "Urdu", "German", "Bangla", "Polish"}
+    steps = {step: ("frozen-tiny-en", f"{step} plain") for step in ("none", "corpus")}
+    gain = compared(people.answers(steps), "none", only="mean", n_resamples=50)
+    assert gain.low["corpus"] > 0.1
+
+
+def test_a_sweep_without_records_is_left_out(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert people.answers({"tiny.en": ("frozen-tiny-en", "corpus plain")}) == {}
+    assert people.layers("frozen-tiny-en") == {}
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["No records yet of the sweep frozen-tiny-en in the profile open."] * 2
+
+
+def test_doses_of_a_first_stage_show_speakers_and_emotions() -> None:
+    table = people.doses({"as swept": "speaker_contrastive"})["German"]
+    voices = people.identified("speaker_contrastive").loc["German"]
+    assert list(table.index) == ["none", "as swept"]
+    assert table["speakers"].tolist() == [voices["before"], voices["after"]]
+    arms = {"adapted": ("speaker_contrastive", "adapted: corpus plain")}
+    wanted = compared(people.answers(arms), only="German").loc["adapted", "estimate"]
+    assert table.loc["as swept", "emotions"] == pytest.approx(wanted)
+
+
+def test_without_records_there_are_no_doses(results: Path) -> None:
+    assert people.identified("speaker_contrastive").empty
+    assert people.doses({"as swept": "speaker_contrastive"}) == {}

@@ -69,6 +69,10 @@ RESULTS = [
     {"method": "SVM", "corpus": "bangla", **asdict(Interval(0.3, NAN, NAN, 1))},
 ]
 
+LAYERS = pd.DataFrame(
+    {"method": list("012") * 2, "corpus": ["urdu"] * 3 + ["mean"] * 3, "estimate": np.arange(6) / 9}
+)
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "waveform_and_mel": lambda: plots.waveform_and_mel(
         np.sin(np.arange(8000) / 20), mel(), "a tone"
@@ -83,6 +87,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         confusion(list(EMOTIONS) * 2, list(EMOTIONS) + ["sad"] * 4, EMOTIONS), "made up"
     ),
     "interval_plot": lambda: plots.interval_plot(RESULTS, chance=0.25),
+    "layer_curves": lambda: plots.layer_curves(LAYERS, "an encoder"),
     "learning_curve": lambda: plots.learning_curve(MadeUpHistory()),
     "embedding_scatter": lambda: plots.embedding_scatter(
         np.random.default_rng(0).normal(size=(40, 2)), list(EMOTIONS) * 10, "t-SNE"
@@ -193,6 +198,13 @@ def test_interval_plot_draws_what_is_known() -> None:
     assert marker.get_markerfacecolor() == "white"
     assert "not estimable" in figure.get_supxlabel()
     assert "not estimable" not in plots.interval_plot(RESULTS[:2]).get_supxlabel()
+
+
+def test_layer_curves_keep_the_order_of_layers_and_corpora() -> None:
+    (ax,) = plots.layer_curves(LAYERS).axes
+    curves = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in ax.lines[:2]}
+    assert list(curves) == ["urdu", "mean"]
+    assert curves["mean"] == [3 / 9, 4 / 9, 5 / 9]
 
 
 def test_durations_say_the_median() -> None:

@@ -1,4 +1,4 @@
-"""Checks of chapter 03: cropped positions, a masked mean, a bootstrap over speakers."""
+"""Checks of chapter 03: a masked mean, a bootstrap over speakers, fair comparisons."""
 
 from __future__ import annotations
 
@@ -8,42 +8,11 @@ from torch import Tensor
 
 from lowser_lib.course.checks import (
     Student,
-    expect_close,
-    expect_shape,
     gives,
     has_shape,
     run_check,
+    run_letters,
 )
-
-
-def check_crop_positions(student: Student) -> None:
-    """Check ``crop(positions, n_frames)``: the positions of a clip shorter than 30 s.
-
-    Whisper's stem halves the frame rate, so that ``n_frames`` mel frames need
-    ``ceil(n_frames / 2)`` of its 1500 positions, the first ones. ``positions`` is a tensor
-    ``(1500, D)``.
-    """
-    positions = torch.arange(3000.0).reshape(1500, 2)
-
-    def even(crop: Student) -> str | None:
-        answer = crop(positions.clone(), 200)
-        if tuple(answer.shape) == (200, 2):
-            return "the second convolution has stride 2: 200 mel frames become 100 states."
-        return expect_shape(answer, (100, 2), "(states, dimension)")
-
-    def odd(crop: Student) -> str | None:
-        hint = expect_shape(crop(positions.clone(), 201), (101, 2), "(states, dimension)")
-        return f"{hint[:-1]}; an odd number of frames rounds up." if hint else None
-
-    def first(crop: Student) -> str | None:
-        hint = expect_close(crop(positions.clone(), 4), positions[:2], "for 4 frames")
-        return f"{hint[:-1]}; a clip begins at time 0, so take the first." if hint else None
-
-    def whole(crop: Student) -> str | None:
-        same = torch.equal(crop(positions.clone(), 3000), positions)
-        return None if same else "3000 frames are 30 s: all positions, unchanged."
-
-    run_check("positions cropped to the clip", student, [even, odd, first, whole])
 
 
 def check_masked_mean(student: Student) -> None:
@@ -118,3 +87,15 @@ def check_bootstrap_speakers(student: Student) -> None:
         return None if same else "one and the same generator must give one and the same draw."
 
     run_check("a bootstrap over speakers", student, [indices, whole_speakers, replaced, seeded])
+
+
+def check_fair(student: Student) -> None:
+    """Check ``fair()``: which comparisons say what an encoder is worth."""
+    wrong = {
+        "A": "A compares two rulers as much as two methods; give both the same.",
+        "B": "in B nano was taught what these emotions are made of; its lead was built in.",
+        "D": "D chooses the layer on the clips that it is tested on; choose on other languages.",
+        "F": "two intervals may overlap although one is better on nearly every speaker; draw the "
+        "speakers once for both, and look at the difference.",
+    }
+    run_letters("which comparisons are fair", student, {"C", "E"}, wrong)

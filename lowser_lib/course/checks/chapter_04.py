@@ -1,4 +1,4 @@
-"""Checks of chapter 04: NT-Xent with several positives, negatives heard, share between groups."""
+"""Checks of chapter 04: NT-Xent, negatives heard, share between groups, speakers' means."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import math
 import numpy as np
 import torch
 
-from lowser_lib.course.checks import Student, expect_close, gives, has_shape, run_check
+from lowser_lib.course.checks import (
+    Student,
+    expect_close,
+    gives,
+    has_shape,
+    run_check,
+    run_letters,
+)
 
 
 def check_contrast(student: Student) -> None:
@@ -112,3 +119,14 @@ def check_share_between(student: Student) -> None:
                "sum the squares over all numbers of an embedding first, then divide once."),
               tolerance=1e-4),
     ])  # fmt: skip
+
+
+def check_subtract(student: Student) -> None:
+    """Check ``subtract()``: where the speaker's mean may be taken off."""
+    wrong = {
+        "B": "in B a guest's mean is that guest's one mood; you would subtract the mood.",
+        "D": "in D the mean of one clip is the clip itself: nothing would be left, or, where the "
+        "mean is shrunk, next to nothing would change.",
+        "E": "in E who speaks tells the mood; less their means, patients and others look alike.",
+    }
+    run_letters("where to subtract the speaker's mean", student, {"A", "C"}, wrong)
