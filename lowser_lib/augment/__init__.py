@@ -4,16 +4,14 @@ What a model should not listen to is changed at random while it learns: the room
 the voice. Whether the emotion survives that is the question of chapter 02.
 
 * :mod:`lowser_lib.augment.base` -- what a transform is; strength, draws, padded batches.
-* :mod:`lowser_lib.augment.waveform` -- Gaussian noise, speed perturbation.
+* :mod:`lowser_lib.augment.waveform` -- Gaussian noise, speed perturbation, mixup.
 * :mod:`lowser_lib.augment.spectrogram` -- spectral stretch, time warp, masking, SpecAugment.
-* :mod:`lowser_lib.augment.mixup` -- mixup of waveforms, and of their labels.
 * :mod:`lowser_lib.augment.presets` -- several in order; the presets `contrastive` and `byol`.
 """
 
 from __future__ import annotations
 
 from lowser_lib.augment.base import Augmented, Transform
-from lowser_lib.augment.mixup import Mixup, mix_labels
 from lowser_lib.augment.presets import KINDS, Compose, byol, contrastive, named
 from lowser_lib.augment.spectrogram import (
     FrequencyMasking,
@@ -22,4 +20,4 @@ from lowser_lib.augment.spectrogram import (
     TimeMasking,
     TimeWarp,
 )
-from lowser_lib.augment.waveform import GaussianNoise, SpeedPerturbation
+from lowser_lib.augment.waveform import GaussianNoise, Mixup, SpeedPerturbation, mix_labels

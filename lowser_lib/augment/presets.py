@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from lowser_lib.augment.base import Augmented, Transform
-from lowser_lib.augment.mixup import Mixup
 from lowser_lib.augment.spectrogram import (
     FrequencyMasking,
     SpecAugment,
     SpectralStretch,
     TimeMasking,
 )
-from lowser_lib.augment.waveform import GaussianNoise, SpeedPerturbation
+from lowser_lib.augment.waveform import GaussianNoise, Mixup, SpeedPerturbation
 
 #: Turns waveforms ``(B, samples)`` and their lengths into spectrograms and theirs.
 ToMel = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -452,8 +452,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _frozen(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
-    from lowser_lib.experiments.frozen import FrozenSweep
-    from lowser_lib.experiments.thinned import ThinnedSweep
+    from lowser_lib.experiments.frozen import FrozenSweep, ThinnedSweep
 
     return {"frozen": FrozenSweep, "thinned": ThinnedSweep}[options.method](
         encoder=options.encoder,

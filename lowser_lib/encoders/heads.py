@@ -1,9 +1,12 @@
-"""Small networks on top of an encoder: projection heads, and how their weights are drawn."""
+"""What is asked of an encoder, and small networks on top of one: heads, and their first weights."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, Protocol
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 
@@ -79,3 +82,47 @@ def draw_weights(module: nn.Module, generator: torch.Generator | None = None) ->
             layer.weight.data.copy_(weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+class Encoder(Protocol):
+    """Spectrogram to embedding; :class:`lowser_lib.encoders.WhisperEncoder` has it."""
+
+    @property
+    def dimension(self) -> int:
+        """Width D of an embedding."""
+
+    def embed(self, mel: Tensor, lengths: Tensor) -> Tensor:
+        """Embeddings ``(B, D)`` of spectrograms ``(B, n_mels, T)``."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters, trainable or not."""
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Freeze or thaw all parameters."""
+
+
+class Classifier(Protocol):
+    """Spectrogram to class; :class:`lowser_lib.methods.baseline.EmotionClassifier` is one.
+
+    Attributes:
+        training: whether it is in training mode.
+    """
+
+    training: bool
+
+    @property
+    def encoder(self) -> Encoder:
+        """Gives the embeddings."""
+
+    @property
+    def head(self) -> nn.Module:
+        """Gives the classes' scores ``(B, n_classes)`` of embeddings ``(B, D)``."""
+
+    def __call__(self, mel: Tensor, lengths: Tensor) -> Tensor:
+        """Scores ``(B, n_classes)`` of spectrograms ``(B, n_mels, T)``."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Go into training mode, or out of it."""
+
+    def eval(self) -> Any:
+        """Go out of training mode."""

@@ -24,7 +24,7 @@ from torch.nn.utils import skip_init
 
 from lowser_lib.encoders.heads import draw_weights
 from lowser_lib.errors import TrainingError, require
-from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewBatch, MultiViewDataset
 
 #: Furthest that a standardised feature may lie from its mean. Our choice: eGeMAPS has features that
 #: jump to 20 deviations where a clip has one voiced frame, and would decide the embedding alone.

@@ -40,7 +40,7 @@ from lowser_lib.manifest import EMOTIONS
 from lowser_lib.methods.fine_tuning import FineTuneConfig, fine_tune, predict_views, probe_views
 from lowser_lib.methods.pairwise import PairwiseConfig, pretrain
 from lowser_lib.sampling import derive_seed
-from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewDataset
 from lowser_lib.training import Execution, make_fabric
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 0)

@@ -16,9 +16,8 @@ from lowser_lib.encoders.view_encoders import kind_of
 from lowser_lib.errors import ProfileError, require
 from lowser_lib.experiments import data, paths
 from lowser_lib.manifest import emotion_codes
-from lowser_lib.sampling.multiview import MultiViewDataset
-from lowser_lib.views import MelView, Wav2Vec2View
-from lowser_lib.views.base import View
+from lowser_lib.sampling.clips import MultiViewDataset
+from lowser_lib.views import MelView, View, Wav2Vec2View
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.egemaps import EgemapsView
 from lowser_lib.views.standardisation import PRIOR_CLIPS, standardise_speakers

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from lowser_lib import skews
-from lowser_lib.encoders.saving import fingerprint
+from lowser_lib.encoders.whisper import fingerprint
 from lowser_lib.errors import ProfileError, SplitError
 from lowser_lib.evaluation.probing import probe
 from lowser_lib.experiments import data, records

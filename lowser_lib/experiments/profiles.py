@@ -35,14 +35,12 @@ class Profile:
 
     Attributes:
         name: ``fast``, ``open`` or ``paper``, or a trial's.
-        title: One line for readers.
         sources: Labelled English corpora to train on.
         targets: Language code to the labelled corpus on which transfer is measured.
         unlabelled: Language code to the corpora whose unlabelled clips may be used.
         encoder: Name or file for :meth:`lowser_lib.encoders.WhisperEncoder.load`.
         seeds: Seeds of repeated trainings, each at least 0; intervals cover them.
         folds: Number of speaker-disjoint folds within a target corpus.
-        batch_size: Clips a batch.
         epochs: Most passes over the training clips; early stopping may end sooner.
         head_epochs: Passes of the head alone, before the encoder joins in or as a frozen probe.
         learning_rate: Peak rate of the classification head.
@@ -109,9 +107,6 @@ class Profile:
 
     def seeds_from(self, seed: int) -> tuple[int, ...]:
         """The profile's seeds, shifted by a notebook's ``SEED``.
-
-        Args:
-            seed: The notebook's parameter, at least 0.
 
         Returns:
             As many seeds as the profile has. Different ``seed`` give disjoint sets, so that two
@@ -228,15 +223,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
 
 
 def trial(profile: Profile, encoder: str | None = None) -> Profile:
-    """Cut a profile down to a few clips and steps; corpora and precision stay.
-
-    Args:
-        profile: The profile.
-        encoder: Name or file of another encoder; None keeps the profile's.
-
-    Returns:
-        The profile ``NAME-trial``, whose title says that it is one.
-    """
+    """Cut a profile down to a few clips and steps; corpora and precision stay."""
     return replace(
         profile,
         name=f"{profile.name}{TRIAL}",

@@ -127,12 +127,7 @@ class Rehearsal(NamedTuple):
 
 
 def rehearsals(languages: NDArray[np.object_], validation: NDArray[np.bool_]) -> list[Rehearsal]:
-    """Each language of the sources in turn; of a single one, its validation speakers.
-
-    Args:
-        languages: ``(N,)`` codes of source clips.
-        validation: ``(N,)``, true of validation speakers' clips.
-    """
+    """Each language of the sources in turn; of a single one, its validation speakers."""
     names = sorted(set(languages))
     if len(names) == 1:
         return [Rehearsal(names[0], ~validation, validation)]
@@ -152,9 +147,7 @@ def choose(
     Args:
         clips: labelled clips of the sources.
         validation: ``(N,)``, true of validation speakers' clips.
-        grid: what is chosen from.
         svm: whether a support vector machine is tried beside the head.
-        seed: of the thinning.
 
     Returns:
         What is chosen, and the scores that it was chosen by, for the record.
@@ -295,17 +288,7 @@ def moods_kept(
     moods: int,
     generator: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """Keep so many moods of each speaker, dealt out in turn so that all moods remain.
-
-    Args:
-        labels: ``(N,)`` class numbers.
-        speakers: ``(N,)`` names.
-        moods: at least 1.
-        generator: shuffles the speakers.
-
-    Returns:
-        Mask ``(N,)``.
-    """
+    """Keep so many moods of each speaker, dealt out in turn so that all moods remain."""
     kept = np.zeros(len(labels), dtype=bool)
     number = len(manifest.EMOTIONS)
     for place, speaker in enumerate(generator.permutation(sorted(set(speakers)))):

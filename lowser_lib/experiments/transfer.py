@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lowser_lib.encoders.protocol import Encoder
-from lowser_lib.encoders.saving import fingerprint
+from lowser_lib.encoders.heads import Encoder
+from lowser_lib.encoders.whisper import fingerprint
 from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import data, paths, records, registry, speech
 from lowser_lib.experiments.engine import Run, Sweep, change, names_of
@@ -188,11 +188,6 @@ def run_of(
     """A run, with everything that it follows from.
 
     Args:
-        method: What is trained.
-        heard: On what.
-        language: The target's.
-        seed: Of the run.
-        settings: The method's, data classes by name.
         switches: What is carried out otherwise than usual, by name.
 
     Raises:

@@ -24,15 +24,13 @@ from torch import Tensor, nn
 from lowser_lib.audio import SAMPLE_RATE
 from lowser_lib.augment import Compose, byol as preset
 from lowser_lib.encoders import WhisperEncoder
-from lowser_lib.encoders.heads import mlp
-from lowser_lib.encoders.protocol import Encoder
+from lowser_lib.encoders.heads import Encoder, mlp
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses import symmetric_byol_loss
 from lowser_lib.methods.balancing import balanced_weights
 from lowser_lib.methods.baseline import Baseline, BaselineConfig, EmotionClassifier, new_classifier
 from lowser_lib.sampling import Batch, Clips, LengthBucketSampler, derive_seed
-from lowser_lib.sampling.augmented import MINIMUM_SECONDS, WaveformDataset
-from lowser_lib.sampling.pairs import PairLoader, Pairs
+from lowser_lib.sampling.augmented import MINIMUM_SECONDS, PairLoader, Pairs, WaveformDataset
 from lowser_lib.training import (
     Execution,
     History,

@@ -26,7 +26,7 @@ import lowser_lib
 from lowser_lib import files
 from lowser_lib.audio import SAMPLE_RATE, load_audio
 from lowser_lib.encoders import WhisperEncoder, checkpoints, known_names
-from lowser_lib.encoders.saving import dimensions
+from lowser_lib.encoders.whisper import dimensions
 from lowser_lib.errors import AudioError, CheckpointError, EvaluationError
 from lowser_lib.methods.frozen import Embedded, Frozen, FrozenConfig, Head, train_frozen
 from lowser_lib.views.cache import extract_all

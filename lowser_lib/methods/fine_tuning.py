@@ -30,7 +30,7 @@ from lowser_lib.losses.cross_entropy import cross_entropy
 from lowser_lib.methods.balancing import balanced_weights
 from lowser_lib.methods.pairwise import NO_AUGMENTATION, ViewAugmentation
 from lowser_lib.sampling import LengthBucketSampler
-from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewBatch, MultiViewDataset
 from lowser_lib.training import (
     Execution,
     History,

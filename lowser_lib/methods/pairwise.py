@@ -30,7 +30,7 @@ from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses import pairwise_nt_xent
 from lowser_lib.losses.nt_xent import unit_length
 from lowser_lib.sampling import LengthBucketSampler
-from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewBatch, MultiViewDataset
 from lowser_lib.training import (
     Execution,
     History,

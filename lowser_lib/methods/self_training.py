@@ -48,11 +48,7 @@ class SelfTrainingConfig:
     frozen: FrozenConfig = field(default_factory=FrozenConfig)
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: a value is out of range; the message names it.
-        """
+        """Refuse values out of range."""
         require("0..", rounds=self.rounds)
         require("(0, 1]", share=self.share)
         require("(0, inf)", weight=self.weight, C=self.C)
@@ -105,10 +101,7 @@ def train_self_training(
     """Fit a head on labelled sources and on its own answers for clips of the target.
 
     Args:
-        sources: labelled clips.
         heard: clips of the target; their labels are not read.
-        config: the settings; None takes the defaults.
-        n_classes: number of classes.
         watched: whether a second head is fitted, which takes nothing from half of the clips; it
             costs as much as the first. Without it ``confidence`` and ``held_back`` stay those of
             the head before the first round.

@@ -23,8 +23,7 @@ from torch import Tensor
 from lowser_lib.audio import SAMPLE_RATE
 from lowser_lib.augment import Compose, named
 from lowser_lib.encoders import WhisperEncoder
-from lowser_lib.encoders.heads import projection_head
-from lowser_lib.encoders.protocol import Encoder
+from lowser_lib.encoders.heads import Encoder, projection_head
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses import OtherPositives, nt_xent
 from lowser_lib.losses.nt_xent import unit_length
@@ -145,7 +144,6 @@ def batch_shape(
 
     Args:
         speakers: ``(N,)``, the speaker of each clip as a number.
-        settings: say what is wanted; None takes the defaults.
         genders: ``(N,)``, of the speaker of each clip; needed where they are balanced, and else not
             looked at.
 
@@ -209,20 +207,7 @@ def speaker_sampler(
     *,
     genders: Sequence[str] | np.ndarray | None = None,
 ) -> tuple[SpeakerBatchSampler, BatchShape]:
-    """Batches of several clips of several speakers, as large as the corpus allows.
-
-    Args:
-        speakers: ``(N,)``, the speaker of each clip as a number.
-        generator: one number is drawn from it.
-        settings: say what is wanted; None takes the defaults.
-        genders: see :func:`batch_shape`.
-
-    Returns:
-        The sampler, and what its batches hold; a smaller batch than is wanted is warned of.
-
-    Raises:
-        TrainingError: see :func:`batch_shape`.
-    """
+    """Batches of several clips of several speakers, as large as the corpus allows."""
     shape = batch_shape(speakers, settings, genders)
     balanced = settings is not None and settings.balance_genders
     if shape.missing:
@@ -238,11 +223,7 @@ def speaker_sampler(
 
 
 class SpeakerContrastive(Adapting):
-    """NT-Xent on projected embeddings, with the speaker as the label.
-
-    Attributes:
-        settings: the method's.
-    """
+    """NT-Xent on projected embeddings, with the speaker as the label."""
 
     def __init__(
         self,
@@ -252,11 +233,6 @@ class SpeakerContrastive(Adapting):
         generator: torch.Generator | None = None,
     ) -> None:
         """Put a new projection head on an encoder, which is used, not copied.
-
-        Args:
-            encoder: see :class:`lowser_lib.encoders.protocol.Encoder`; a :class:`torch.nn.Module`.
-            settings: the method's; None takes the defaults.
-            generator: draws the head's weights; None takes torch's own.
 
         Raises:
             ValueError: nothing of the encoder is trainable.
@@ -268,10 +244,6 @@ class SpeakerContrastive(Adapting):
 
     def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Loss of a batch whose labels are speakers.
-
-        Args:
-            batch: spectrograms, and the speaker of each clip as a number.
-            step: not needed; the loss is the same from first to last.
 
         Returns:
             ``loss``, and ``identified``: the share of clips whose nearest other clip of the batch
@@ -309,25 +281,15 @@ def adapt_to_speakers(
     :func:`lowser_lib.methods.two_stages.adapt`.
 
     Args:
-        encoder: the encoder to start from; it stays as it is.
         unlabelled: clips whose labels are speakers: a
             :class:`~lowser_lib.sampling.augmented.WaveformDataset`, or spectrograms where the
             augmentations are of spectrograms only.
-        generator: draws the projection's weights, the batches, augmentations and the run's seed.
         settings: the method's; None takes the defaults. Where the corpus cannot fill the batches
             that they ask for, smaller ones are taken, and warned of.
         genders: ``(N,)``, such as the manifest's column ``gender`` of the clips; needed where
             ``settings.balance_genders`` is set, and else not looked at.
         monitor: measures some of the clips after each epoch; see
             :func:`lowser_lib.training.monitoring.watch`.
-        execution: where it runs and what is kept; None takes the defaults.
-
-    Returns:
-        The encoder, and how it went.
-
-    Raises:
-        TrainingError: there are too few clips or speakers, or training diverges.
-        CheckpointError: see :func:`lowser_lib.training.fit`.
     """
     settings, execution = settings or SpeakerContrastiveConfig(), execution or Execution()
     sampler, shape = speaker_sampler(unlabelled.labels, generator, settings, genders=genders)

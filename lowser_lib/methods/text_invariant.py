@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lowser_lib.encoders.protocol import Encoder
+from lowser_lib.encoders.heads import Encoder
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses import text_invariant_nt_xent
 from lowser_lib.losses.cross_entropy import cross_entropy

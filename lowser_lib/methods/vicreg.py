@@ -19,14 +19,12 @@ from torch import Tensor
 from lowser_lib.audio import SAMPLE_RATE
 from lowser_lib.augment import Compose, named
 from lowser_lib.encoders import WhisperEncoder
-from lowser_lib.encoders.heads import mlp
-from lowser_lib.encoders.protocol import Encoder
+from lowser_lib.encoders.heads import Encoder, mlp
 from lowser_lib.errors import TrainingError, require
 from lowser_lib.losses.vicreg import vicreg_loss
 from lowser_lib.methods.two_stages import Adapted, Adapting, TwoStages, adapt, train_two_stages
 from lowser_lib.sampling import Clips, LengthBucketSampler
-from lowser_lib.sampling.augmented import MINIMUM_SECONDS
-from lowser_lib.sampling.pairs import TwoViewLoader, TwoViews
+from lowser_lib.sampling.augmented import MINIMUM_SECONDS, TwoViewLoader, TwoViews
 from lowser_lib.training import Execution, Step
 from lowser_lib.training.monitoring import Monitor, two_views, watch
 
@@ -91,11 +89,7 @@ class VicRegConfig:
 
 
 class VicReg(Adapting):
-    """The three terms on projected embeddings of two views.
-
-    Attributes:
-        settings: the method's.
-    """
+    """The three terms on projected embeddings of two views."""
 
     def __init__(
         self,
@@ -105,11 +99,6 @@ class VicReg(Adapting):
         generator: torch.Generator | None = None,
     ) -> None:
         """Put a new projection on an encoder, which is used, not copied.
-
-        Args:
-            encoder: see :class:`lowser_lib.encoders.protocol.Encoder`; a :class:`torch.nn.Module`.
-            settings: the method's; None takes the defaults.
-            generator: draws the projection's weights; None takes torch's own.
 
         Raises:
             ValueError: nothing of the encoder is trainable.
@@ -146,21 +135,10 @@ def adapt_by_vicreg(
     """Train a copy of an encoder on two views of each clip: the first stage.
 
     Args:
-        encoder: the encoder to start from; it stays as it is.
         unlabelled: clips, as sound; or as spectrograms, where the augmentations are of
             spectrograms only. Labels are not looked at.
-        generator: draws the projection's weights, the batches, augmentations and the run's seed.
-        settings: the method's; None takes the defaults.
         monitor: measures two views of some clips after each epoch; see
             :func:`lowser_lib.training.monitoring.watch`.
-        execution: where it runs and what is kept; None takes the defaults.
-
-    Returns:
-        The encoder, and how it went.
-
-    Raises:
-        TrainingError: there are fewer than two clips, or training diverges.
-        CheckpointError: see :func:`lowser_lib.training.fit`.
     """
     settings, execution = settings or VicRegConfig(), execution or Execution()
     if len(unlabelled) < 2:

@@ -1,27 +1,33 @@
-"""Batches of waveforms that are augmented anew whenever they are heard.
+"""Batches of waveforms that are augmented anew whenever they are heard, once or twice.
 
 Spectrograms of clips that stay as they are can be computed once and kept. Clips that are changed
 at random cannot: :class:`WaveformDataset` holds the sound, and :class:`AugmentedLoader` changes a
 batch of it and computes the spectrograms.
 
 What is drawn for a batch is a pure function of the loader's seed, the epoch and the batch's number
-in it. So a run that was stopped and resumed
-hears what it would have heard, and so does one that reads its batches in other processes.
+in it. So a run that was stopped and resumed hears what it would have heard, and so does one that
+reads its batches in other processes.
+
+:class:`TwoViewLoader` augments each clip of a batch twice. :class:`PairLoader` gives a step of
+:mod:`lowser_lib.methods.byol`: labelled clips as they are, and two views of those and of unlabelled
+clips, by two loaders that follow one sampler.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lowser_lib.augment import Compose
 from lowser_lib.errors import require
-from lowser_lib.sampling.clips import Batch, Clips, Labels
-from lowser_lib.sampling.epochs import Sampler, derive_seed, draw_seed
+from lowser_lib.sampling.clips import Batch, ClipDataset, Clips, Labels
+from lowser_lib.sampling.samplers import LengthBucketSampler, Sampler, derive_seed, draw_seed
 from lowser_lib.views import log_mel, pad_mels
 from lowser_lib.views.mel import MINIMUM_SAMPLES
 
@@ -140,7 +146,6 @@ def batch_log_mel(waveforms: Tensor, lengths: Tensor, n_mels: int = 80) -> tuple
     Args:
         waveforms: ``(B, samples)``.
         lengths: ``(B,)``, samples of each clip.
-        n_mels: number of mel bands, 80 or 128.
 
     Returns:
         ``(B, n_mels, T)``, zero behind a clip's end, and the ``(B,)`` frames of each.
@@ -150,3 +155,151 @@ def batch_log_mel(waveforms: Tensor, lengths: Tensor, n_mels: int = 80) -> tuple
     """
     pairs = zip(waveforms, lengths.tolist(), strict=True)
     return pad_mels([log_mel(waveform[:length], n_mels) for waveform, length in pairs])
+
+
+class Pairs(NamedTuple):
+    """One step's clips.
+
+    Attributes:
+        labelled: source clips as they are, with their emotions.
+        first: one view of the source clips, and behind them of unlabelled clips; no labels.
+        second: another view of the same clips, in the same order.
+    """
+
+    labelled: Batch
+    first: Batch
+    second: Batch
+
+
+class JoinedSampler:
+    """Batches of two data sets in one: the source's clips, and behind them the target's.
+
+    An epoch is a pass over the source. The target's batches go on where the last epoch's ended: its
+    clips are shuffled anew when all of them have come, however the sizes of the two compare.
+    """
+
+    def __init__(self, source: LengthBucketSampler, target: LengthBucketSampler) -> None:
+        """Join two samplers; both are used, not copied.
+
+        Raises:
+            ValueError: one of them has no batch.
+        """
+        if not (len(source) and len(target)):
+            raise ValueError(
+                f"both samplers need a batch, but the source has {len(source)} and the target "
+                f"{len(target)}"
+            )
+        self.source, self.target = source, target
+
+    @property
+    def epoch(self) -> int:
+        """That of the source's sampler."""
+        return self.source.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self.source.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Indices into the source's clips with the target's behind them."""
+        behind, begun = len(self.source.lengths), -1
+        batches: list[list[int]] = []
+        for number, clips in enumerate(self.source, self.epoch * len(self.source)):
+            turn, place = divmod(number, len(self.target))
+            if turn != begun:
+                self.target.epoch = turn
+                batches, begun = list(self.target), turn
+            yield [*clips, *(behind + index for index in batches[place])]
+
+
+class TwoViews(NamedTuple):
+    """Two views of the same clips, in the same order.
+
+    Attributes:
+        first: spectrograms, augmented; labels are those of the clips.
+        second: the same, augmented in another way.
+    """
+
+    first: Batch
+    second: Batch
+
+
+class TwoViewLoader:
+    """Batches of clips, each clip augmented twice, each time in its own way.
+
+    It has the shape that :func:`lowser_lib.training.fit` asks for, and yields :class:`TwoViews`.
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        sampler: Sampler,
+        augment: Compose | None,
+        generator: torch.Generator,
+        **how: Any,
+    ) -> None:
+        """Join clips, batches and augmentation; arguments are those of :class:`AugmentedLoader`.
+
+        Two numbers are drawn from ``generator``, one for each view.
+        """
+        self.batch_sampler = sampler
+        self.first, self.second = (
+            AugmentedLoader(clips, sampler, augment, generator, **how) for _ in range(2)
+        )
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[TwoViews]:
+        return (TwoViews(*views) for views in zip(self.first, self.second, strict=True))
+
+
+class PairLoader(TwoViewLoader):
+    """Labelled clips, and two views of them and of unlabelled clips, for each step.
+
+    It yields :class:`Pairs`. What is drawn for a step follows from the loader's seeds, the epoch
+    and the step's number in it.
+    """
+
+    def __init__(
+        self,
+        labelled: ClipDataset,
+        source: WaveformDataset,
+        unlabelled: WaveformDataset,
+        samplers: tuple[LengthBucketSampler, LengthBucketSampler],
+        augment: Compose | None,
+        generator: torch.Generator,
+        **how: Any,
+    ) -> None:
+        """Join clips, batches and augmentation.
+
+        Args:
+            labelled: spectrograms of the source's clips, with their emotions.
+            source: the same clips, in the same order, as sound.
+            unlabelled: clips of the target language; what labels they have are not looked at.
+            samplers: of the source's and of the unlabelled clips.
+            augment: makes the views; None: both views are the clip as it is.
+            generator: two numbers are drawn from it, one for each view.
+            **how: ``longest`` and ``device``, see :class:`AugmentedLoader`.
+
+        Raises:
+            ValueError: spectrograms and sounds of the source do not go together, or see
+                :class:`JoinedSampler`.
+        """
+        if len(labelled) != len(source):
+            raise ValueError(
+                f"the source has {len(labelled)} spectrograms, but {len(source)} sounds"
+            )
+        # Without labels: what the views are for is not to know them.
+        self.clips = WaveformDataset([*source.samples, *unlabelled.samples])
+        n_mels = labelled.samples[0].shape[0]
+        joined = JoinedSampler(*samplers)
+        super().__init__(self.clips, joined, augment, generator, n_mels=n_mels, **how)
+        self.labelled = DataLoader(labelled, batch_sampler=samplers[0], collate_fn=labelled.collate)
+
+    def __iter__(self) -> Iterator[Pairs]:  # type: ignore[override]  # labelled clips besides
+        steps = zip(self.labelled, self.first, self.second, strict=True)
+        return (Pairs(*batches) for batches in steps)

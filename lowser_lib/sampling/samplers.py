@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from lowser_lib.errors import require
-from lowser_lib.sampling.epochs import derive_seed, draw_seed
 
 #: A gender in a manifest that balancing cannot use.
 UNKNOWN = "unknown"
@@ -325,3 +324,43 @@ def _balanced(cells: np.ndarray, random: np.random.Generator) -> np.ndarray:
         for clips, count in zip(members, places, strict=True)
     ]
     return random.permutation(np.concatenate([once, *drawn]))
+
+
+class Sampler(Protocol):
+    """Yields lists of clip indices, one a batch.
+
+    Attributes:
+        epoch: from 0, to be set; the next iteration follows its order.
+    """
+
+    epoch: int
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[int]]: ...
+
+
+class Loader(Protocol):
+    """Yields batches, as :class:`torch.utils.data.DataLoader` does."""
+
+    @property
+    def batch_sampler(self) -> Any:
+        """The :class:`Sampler` that says which clips share a batch."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+def draw_seed(generator: torch.Generator) -> int:
+    """Draw one number below 2**63 - 1 from a generator on the CPU, to seed others with."""
+    return int(torch.randint(2**63 - 1, (), generator=generator))
+
+
+def derive_seed(*parts: int) -> int:
+    """Mix numbers that are at least 0 into one seed below 2**63.
+
+    Neighbouring seeds give related streams in some generators; NumPy's ``SeedSequence`` mixes its
+    input so that ``(0, 1)`` and ``(1, 0)`` have nothing in common.
+    """
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -9,7 +9,7 @@ from lowser_lib.training.execution import (
     one_thread,
     precision_of,
 )
-from lowser_lib.training.loop import TrainingConfig, fit, warmup_cosine
+from lowser_lib.training.loop import History, TrainingConfig, fit, warmup_cosine
 from lowser_lib.training.prediction import (
     Metric,
     answers_by_batch,
@@ -21,4 +21,3 @@ from lowser_lib.training.prediction import (
     validation_score,
 )
 from lowser_lib.training.recipe import Recipe, Step
-from lowser_lib.training.state import History

@@ -30,8 +30,6 @@ def predict(
 
     Args:
         model: the classifier, on any device; its mode and weights stay as they are.
-        dataset: the clips; labels are not read.
-        batch_size: clips a batch.
         fabric: applies its precision (bf16 on a GPU); None takes the precision of the weights.
 
     Returns:
@@ -56,9 +54,6 @@ def embed(
 
     Args:
         encoder: anything with ``embed(mel, lengths)``; a :class:`torch.nn.Module`.
-        dataset: the clips; labels are not read.
-        batch_size: clips a batch.
-        fabric: applies its precision; None takes that of the weights.
 
     Returns:
         ``(N, D)`` on the CPU, in the encoder's precision.
@@ -73,9 +68,7 @@ def classify(model: Classifier, embeddings: Tensor, fabric: Fabric | None = None
     """Probabilities of the emotions from embeddings: what :func:`predict` does after the encoder.
 
     Args:
-        model: the classifier, on any device; its mode and weights stay as they are.
         embeddings: ``(N, D)``, as :func:`embed` gives them; perhaps matched to another corpus's.
-        fabric: applies its precision; None takes that of the weights.
 
     Returns:
         float64 ``(N, n_classes)``; each row sums to 1.
@@ -95,20 +88,7 @@ def embed_views(
     batch_size: int = 64,
     fabric: Fabric | None = None,
 ) -> dict[str, Tensor]:
-    """Embeddings of every clip through every encoder, for PWCCA or a picture.
-
-    Args:
-        encoders: on any device; mode and weights stay as they are.
-        clips: with their views at least.
-        batch_size: clips a batch.
-        fabric: applies its precision; None takes that of the weights.
-
-    Returns:
-        By view, ``(N, dimension)`` on the CPU, in the order of the data set.
-
-    Raises:
-        TrainingError: the data set is empty.
-    """
+    """Embeddings of every clip through every encoder, for PWCCA or a picture."""
     parts = answers_by_batch(encoders, clips.of_views(encoders), batch_size, fabric)
     return {name: torch.cat([part[name] for part in parts]) for name in encoders}
 
@@ -177,9 +157,6 @@ def answers_by_batch(
     Args:
         module: takes a :class:`~lowser_lib.sampling.multiview.MultiViewBatch`; mode and weights
             stay as they are.
-        clips: with the views that it takes.
-        batch_size: clips a batch.
-        fabric: applies its precision; None takes that of the weights.
 
     Raises:
         TrainingError: the data set is empty.

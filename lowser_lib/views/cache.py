@@ -37,7 +37,7 @@ from tqdm.auto import tqdm
 from lowser_lib import files
 from lowser_lib.audio import SAMPLE_RATE, content_hash, load_audio, locate
 from lowser_lib.errors import AudioError, CacheError, require
-from lowser_lib.views.base import View
+from lowser_lib.views import View
 
 SHARD_CLIPS = 512
 SHARD_BYTES = 64 * 2**20

@@ -38,8 +38,7 @@ from torchaudio.models.wav2vec2.wavlm_attention import WavLMSelfAttention
 from torchaudio.pipelines import Wav2Vec2Bundle
 
 from lowser_lib.errors import AudioError
-from lowser_lib.views import wav2vec2_sources
-from lowser_lib.views.base import check_layer
+from lowser_lib.views import check_layer, wav2vec2_sources
 from lowser_lib.views.wav2vec2_sources import SAMPLE_RATE, Source
 
 #: What can be done to a waveform before the first convolution.

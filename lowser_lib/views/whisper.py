@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lowser_lib.views.base import check_layer
+from lowser_lib.views import check_layer
 from lowser_lib.views.mel import log_mel
 
 

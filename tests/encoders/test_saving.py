@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.encoders.saving import dimensions, fingerprint, load_encoder, save_encoder
+from lowser_lib.encoders.whisper import dimensions, fingerprint, load_encoder, save_encoder
 from lowser_lib.errors import CheckpointError
 
 SHAPE = EncoderDimensions(80, 40, 16, 2, 1)

@@ -29,7 +29,7 @@ from lowser_lib.evaluation import (
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier
 from lowser_lib.methods.byol import Byol, ByolConfig
 from lowser_lib.sampling import Batch
-from lowser_lib.sampling.pairs import Pairs
+from lowser_lib.sampling.augmented import Pairs
 from lowser_lib.training import Step
 
 

@@ -24,7 +24,7 @@ from lowser_lib.experiments.profiles import FAST
 from lowser_lib.experiments.records import load_records
 from lowser_lib.manifest import EMOTIONS
 from lowser_lib.sampling import UNLABELLED
-from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewDataset
 
 CLIPS, SPEAKERS = 36, 6
 SMALL: Mapping[str, Any] = {

@@ -16,14 +16,22 @@ from made_up_corpora import MOODS, hum
 
 from lowser_lib.course import cli
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.encoders.saving import save_encoder
+from lowser_lib.encoders.whisper import save_encoder
 from lowser_lib.errors import ProfileError
 from lowser_lib.experiments import engine, frozen, profiles, speech
-from lowser_lib.experiments.frozen import FORMS, FrozenSweep, crossed, halved
+from lowser_lib.experiments.frozen import (
+    FORMS,
+    GROUPS,
+    LARGEST,
+    FrozenSweep,
+    ThinnedSweep,
+    crossed,
+    halved,
+    situations,
+)
 from lowser_lib.experiments.records import RunRecord, load_records
 from lowser_lib.experiments.rehearsal import Chosen, Clips, Grid, choose, moods_kept, rehearsals
 from lowser_lib.experiments.speech import Speech
-from lowser_lib.experiments.thinned import GROUPS, LARGEST, ThinnedSweep, situations
 from lowser_lib.methods.frozen import Embedded
 from lowser_lib.methods.self_training import train_self_training
 from lowser_lib.views.standardisation import STEPS

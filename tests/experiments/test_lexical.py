@@ -18,7 +18,7 @@ from lowser_lib import skews
 from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.course import cli
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.encoders.saving import save_encoder
+from lowser_lib.encoders.whisper import save_encoder
 from lowser_lib.errors import ProfileError, RunError, SplitError
 from lowser_lib.experiments import engine, profiles, speech, summaries
 from lowser_lib.experiments.lexical import ARMS, LexicalSweep

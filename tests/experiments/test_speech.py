@@ -12,7 +12,7 @@ import pytest
 
 from lowser_lib import splits
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.encoders.saving import save_encoder
+from lowser_lib.encoders.whisper import save_encoder
 from lowser_lib.errors import ProfileError, RunError
 from lowser_lib.experiments import engine, profiles, records, speech, summaries
 from lowser_lib.experiments.speech import Skew, SkewedSpeech, set_aside

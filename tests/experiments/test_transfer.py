@@ -17,7 +17,7 @@ from joblib.externals.loky.backend.reduction import dumps
 from lowser_lib import files
 from lowser_lib.course import cli
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.encoders.saving import load_encoder, save_encoder
+from lowser_lib.encoders.whisper import load_encoder, save_encoder
 from lowser_lib.errors import ProfileError, RunError, TrainingError
 from lowser_lib.evaluation import classification_metrics
 from lowser_lib.experiments import engine, profiles, registry

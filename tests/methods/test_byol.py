@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.encoders.heads import mlp
-from lowser_lib.encoders.saving import fingerprint
+from lowser_lib.encoders.whisper import fingerprint
 from lowser_lib.errors import CheckpointError, TrainingError
 from lowser_lib.evaluation import collapse_figures
 from lowser_lib.losses import symmetric_byol_loss
@@ -24,8 +24,7 @@ from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, train
 from lowser_lib.methods.byol import Byol, ByolConfig, half_life, train_byol
 from lowser_lib.methods.speaker_contrastive import SpeakerContrastiveConfig, adapt_to_speakers
 from lowser_lib.sampling import Batch, ClipDataset
-from lowser_lib.sampling.augmented import WaveformDataset
-from lowser_lib.sampling.pairs import PairLoader, Pairs
+from lowser_lib.sampling.augmented import PairLoader, Pairs, WaveformDataset
 from lowser_lib.training import Execution, History, Step, TrainingConfig, make_fabric
 from lowser_lib.training.monitoring import EACH, WATCHED, groups_of, spectrograms, two_views, watch
 

@@ -26,7 +26,7 @@ from lowser_lib.methods.pairwise import (
     embed_views,
     pretrain,
 )
-from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewDataset
 from lowser_lib.training import Execution, make_fabric
 
 SIZES = EncodersConfig(dimension=16, channels=8)
@@ -125,7 +125,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
         ).encoders
 
     whole = run()
-    from lowser_lib.training.state import RunState
+    from lowser_lib.training.loop import RunState
 
     save = RunState.save
 

@@ -20,7 +20,7 @@ from lowser_lib.methods.pairwise import (
     ViewEncoders,
 )
 from lowser_lib.sampling import UNLABELLED
-from lowser_lib.sampling.multiview import MultiViewBatch, MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewBatch, MultiViewDataset
 from lowser_lib.training import Step
 
 SMALL = EncodersConfig(dimension=16, channels=8, dropout=0.0)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.encoders.saving import fingerprint, load_encoder
+from lowser_lib.encoders.whisper import fingerprint, load_encoder
 from lowser_lib.errors import CheckpointError, TrainingError
 from lowser_lib.evaluation import collapse_figures
 from lowser_lib.evaluation.probing import speaker_identifiability

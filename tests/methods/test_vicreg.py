@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.encoders.saving import fingerprint
+from lowser_lib.encoders.whisper import fingerprint
 from lowser_lib.errors import TrainingError
 from lowser_lib.evaluation import collapse_figures
 from lowser_lib.losses.vicreg import vicreg_loss
@@ -19,8 +19,7 @@ from lowser_lib.methods.baseline import BaselineConfig
 from lowser_lib.methods.two_stages import Adapted
 from lowser_lib.methods.vicreg import VicReg, VicRegConfig, adapt_by_vicreg, train_vicreg
 from lowser_lib.sampling import ClipDataset
-from lowser_lib.sampling.augmented import WaveformDataset
-from lowser_lib.sampling.pairs import TwoViews
+from lowser_lib.sampling.augmented import TwoViews, WaveformDataset
 from lowser_lib.training import Execution, Step, TrainingConfig, make_fabric
 from lowser_lib.training.monitoring import spectrograms
 

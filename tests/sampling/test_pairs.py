@@ -10,9 +10,8 @@ import torch
 
 from lowser_lib.augment import Compose, byol
 from lowser_lib.sampling import UNLABELLED, LengthBucketSampler
-from lowser_lib.sampling.augmented import WaveformDataset
+from lowser_lib.sampling.augmented import JoinedSampler, PairLoader, Pairs, WaveformDataset
 from lowser_lib.sampling.clips import ClipDataset
-from lowser_lib.sampling.pairs import JoinedSampler, PairLoader, Pairs
 from lowser_lib.views.mel import log_mel
 
 BATCH = 4

@@ -23,8 +23,7 @@ from lowser_lib import files
 from lowser_lib.course import cli
 from lowser_lib.errors import AudioError, CacheError
 from lowser_lib.experiments import paths
-from lowser_lib.views import cache
-from lowser_lib.views.base import View
+from lowser_lib.views import View, cache
 from lowser_lib.views.cache import (
     clear,
     contents,

@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from lowser_lib.errors import AudioError
-from lowser_lib.views.base import View
+from lowser_lib.views import View
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.egemaps import FAMILY, FEATURE_NAMES, MINIMUM_SAMPLES, EgemapsView
 

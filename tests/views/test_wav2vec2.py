@@ -29,8 +29,7 @@ from torchaudio.pipelines import Wav2Vec2ASRBundle, Wav2Vec2Bundle
 import lowser_lib.views
 from lowser_lib.audio import load_audio
 from lowser_lib.errors import AudioError, CheckpointError
-from lowser_lib.views import wav2vec2, wav2vec2_sources
-from lowser_lib.views.base import View
+from lowser_lib.views import View, wav2vec2, wav2vec2_sources
 from lowser_lib.views.cache import extract_all, view_folder
 from lowser_lib.views.wav2vec2 import Wav2Vec2, Wav2Vec2View, wav2vec2_features
 from lowser_lib.views.wav2vec2_sources import known_names

@@ -13,7 +13,7 @@ import torch
 
 from lowser_lib.audio import load_audio
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
-from lowser_lib.views.base import View
+from lowser_lib.views import View
 from lowser_lib.views.cache import extract_all, view_folder
 from lowser_lib.views.mel import log_mel
 from lowser_lib.views.whisper import WhisperView

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lowser_lib.sampling import UNLABELLED
-from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewDataset
 
 FRAMES = (4, 7, 5)
 
