@@ -29,7 +29,7 @@ from lowser_lib.experiments.preparation import Prepared
 from lowser_lib.experiments.profiles import Profile
 from lowser_lib.sampling import ClipDataset
 from lowser_lib.sampling.clips import mel_clips
-from lowser_lib.views.base import View
+from lowser_lib.views import View
 from lowser_lib.views.cache import extract_all
 
 Value = TypeVar("Value")

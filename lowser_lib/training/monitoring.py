@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from lowser_lib.augment import Compose
-from lowser_lib.encoders.protocol import Encoder
+from lowser_lib.encoders.heads import Encoder
 from lowser_lib.sampling import ClipDataset, Clips
 from lowser_lib.sampling.augmented import batch_log_mel
 from lowser_lib.training.prediction import embed

@@ -12,11 +12,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
-from lowser_lib.encoders.protocol import Classifier, Encoder
+from lowser_lib.encoders.heads import Classifier, Encoder
 from lowser_lib.encoders.view_encoders import ViewEncoders
 from lowser_lib.errors import TrainingError
 from lowser_lib.sampling import Clips
-from lowser_lib.sampling.multiview import MultiViewDataset
+from lowser_lib.sampling.clips import MultiViewDataset
 from lowser_lib.views.standardisation import Statistics
 
 #: Judges predictions: ``metric(true, predicted)`` on class numbers ``(N,)``, larger is better.
@@ -155,7 +155,7 @@ def answers_by_batch(
     """What a module answers to each batch of views, on the CPU, in order, without gradients.
 
     Args:
-        module: takes a :class:`~lowser_lib.sampling.multiview.MultiViewBatch`; mode and weights
+        module: takes a :class:`~lowser_lib.sampling.clips.MultiViewBatch`; mode and weights
             stay as they are.
 
     Raises:

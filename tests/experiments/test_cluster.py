@@ -18,10 +18,10 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]
 import pytest
 from distributed import Client, LocalCluster
-from lowser_lib.encoders.saving import save_encoder
 
 from lowser_lib import files
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
+from lowser_lib.encoders.whisper import save_encoder
 from lowser_lib.errors import ProfileError, RunError
 from lowser_lib.experiments import engine, profiles, records
 from lowser_lib.experiments.engine import Run, Sweep
