@@ -1,23 +1,32 @@
-"""Write the pages of the book that come from the library: data cards, model cards, the ledger.
+"""Write what comes from the library and from results: whole pages, and parts of others.
 
-``make book`` calls it. The pages are committed, so that they can be read without building, and
-``tests/test_book.py`` holds them equal to what cards and records say now.
+Pages of the book: data cards, model cards, the ledger, what was found, the course in one hour.
+Parts stand between ``<!-- NAME -->`` and ``<!-- /NAME -->``: what was reached on people in the
+README, ten sentences in the book's introduction. ``make book`` calls it. All of it is committed, so
+that it can be read without building, and ``tests/test_book.py`` holds it equal to what cards,
+records and chapters say now.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from lowser_lib import corpora
 from lowser_lib.corpora import DataCard
-from lowser_lib.experiments import ledger
+from lowser_lib.evaluation import Interval, chance
+from lowser_lib.experiments import frozen_tables, ledger, records
+from lowser_lib.experiments.chapters import find_chapters, read_notebook, title
+from lowser_lib.experiments.findings import of_people
 
 BOOK = Path(__file__).parent
-LIBRARY = BOOK.parent / "lowser_lib"
+PROJECT = BOOK.parent
+LIBRARY = PROJECT / "lowser_lib"
 
 LANGUAGES = {
     "ar": "Arabic",
@@ -122,14 +131,167 @@ def models() -> str:
     return "\n".join([MODELS, *(re.sub("^#", "##", text, flags=re.MULTILINE) for text in texts)])
 
 
+# --- results on people ------------------------------------------------------------------------
+
+
+def _frozen(encoder: str, answers: str) -> dict[str, Interval]:
+    """Macro-F1 by language of a frozen encoder, or of handcrafted measures, on people."""
+    found = {}
+    runs = records.load_records(PROJECT / "results", "open", f"frozen-{encoder}")
+    for language, its in frozen_tables.by_target(runs).items():
+        stacked = frozen_tables.stacked([run.metrics["clips"] for run in its])
+        found[language] = frozen_tables.score_of(stacked, answers)
+    return found
+
+
+def reached() -> str:
+    """What was reached on people without a label of the language: one paragraph for the README."""
+    best, plain = _frozen("tiny-en", "rule transductive"), _frozen("egemaps", "corpus svm")
+    levels = [chance([number % 4 for number in range(400)], range(4))]
+    shown = ", ".join(
+        f"{LANGUAGES[language]} {score.estimate:.2f}"
+        + (f" ({plain[language].estimate:.2f})" if language in plain else "")
+        for language, score in sorted(best.items(), key=lambda item: -item[1].estimate)
+    )
+    return (
+        "**On people, without one label of the language** (macro-F1 of four emotions; in brackets "
+        f"eGeMAPS + SVM; a guesser has {levels[0]:.2f}): {shown}. A frozen Whisper tiny.en, taught "
+        "the other four languages, on a laptop. Actors were recorded: it says little of calls."
+    )
+
+
+# --- findings of the chapters -----------------------------------------------------------------
+
+
+def _chapters() -> dict[str, tuple[str, Any]]:
+    """Number of a chapter -> a link to it in the book, and its notebook."""
+    chapters = {}
+    for chapter in find_chapters(PROJECT / "notebooks"):
+        notebook = read_notebook(chapter.path)
+        link = f"[{title(notebook, chapter.number)}](notebooks/{chapter.path.name})"
+        chapters[chapter.number] = link, notebook
+    return chapters
+
+
+def ten_sentences() -> str:
+    """The first finding on people of each chapter, or its first one: a list."""
+    lines = []
+    for number, (link, notebook) in _chapters().items():
+        found = of_people(notebook)
+        first = [known for _, known, people in found if people] or [f[1] for f in found]
+        if first:
+            lines.append(f"- {first[0].sentence} ({link.replace(f'[{number} · ', '[')})")
+    return "\n".join(lines)
+
+
+FINDINGS = """\
+# What was found
+
+<!-- Written by book/make_pages.py from the findings of the chapters. -->
+
+A *finding* is a sentence whose numbers a chapter computed, and a test of whether it holds. Here are
+all of them, first those on people. What was found on synthetic speech says how a method behaves. It
+is not known of people unless a sentence of the first part says so: `lowser run --profile open` puts
+each to the test where the corpora are in place.
+"""
+
+
+def all_findings() -> str:
+    """The page of all findings: on people, and on synthetic speech alone."""
+    parts = {True: ["## On people"], False: ["## On synthetic speech"]}
+    for link, notebook in _chapters().values():
+        found = of_people(notebook)
+        for people, lines in parts.items():
+            rows = [
+                f"- {known.sentence}" + ("" if known.holds else " (*it does not hold now*)")
+                for _, known, speaks in found
+                if speaks is people
+            ]
+            lines += ["", f"### {link}", "", *rows] if rows else []
+    return "\n".join([FINDINGS, *parts[True], "", *parts[False], ""])
+
+
+HOUR = """\
+# The course in one hour
+
+<!-- Written by book/make_pages.py from the chapters' figures and findings. -->
+
+Six figures and six findings, all on recordings of people unless a figure says *synthetic*. Ten
+minutes each: look at the figure, read the sentence, and ask what else could explain it. Then open
+the chapter.
+"""
+
+SIX = ("01", "03", "04", "05", "07", "09")
+"""Chapters that the hour goes through."""
+
+
+def in_one_hour() -> tuple[str, dict[str, bytes]]:
+    """The page, and its pictures by name: of each chapter a finding on people, and its figure.
+
+    The figure is that of the first cell which shows both, else the first one behind a finding on
+    people.
+    """
+    lines, pictures = [HOUR], {}
+    chapters = _chapters()
+    for number in SIX:
+        link, notebook = chapters[number]
+        found = {cell: known for cell, known, people in reversed(of_people(notebook)) if people}
+        drawn = {
+            cell: output
+            for cell, place in enumerate(notebook.cells)
+            for output in reversed(place.get("outputs", []))
+            if "image/png" in output.get("data", {})
+        }
+        both = [cell for cell in found if cell in drawn]
+        cell = min(both) if both else min(found, default=None)
+        if cell is None:
+            continue
+        picture = drawn[min(place for place in drawn if place >= cell)]
+        name = f"images/hour_{number}.png"
+        pictures[name] = base64.b64decode(picture["data"]["image/png"])
+        alt = " ".join(picture["metadata"]["image/png"]["alt"].split())
+        lines += [f"## {link}", "", f"![{alt}]({name})", "", f"**{found[cell].sentence}**", ""]
+    return "\n".join(lines), pictures
+
+
+def filled(text: str, name: str, part: str) -> str:
+    """A text with a part between its marks written anew.
+
+    Raises:
+        ValueError: The text has no such marks.
+    """
+    start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    if start not in text or end not in text:
+        raise ValueError(f"there is no place {start.strip()} ... {end.strip()}")
+    head, rest = text.split(start, 1)
+    return head + start + part + end + rest.split(end, 1)[1]
+
+
+def with_minutes(readme: str) -> str:
+    """The README's chapter table, with the minutes that each chapter says it takes."""
+    for number, (_, notebook) in _chapters().items():
+        prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        minutes = re.search(r"\*\*Time:\*\* about (\d+) minutes", prose)
+        if minutes:
+            row = rf"^(\| {number} \| \[[^|]*\) \|)[^|]*\|"
+            readme = re.sub(row, rf"\1 {minutes[1]} |", readme, flags=re.MULTILINE)
+    return readme
+
+
 def pages() -> dict[str, str]:
-    """Write all pages; names of files in the book to their content."""
+    """Write all pages; names of files, from the book, to their content."""
     cards = (corpora.get(name).card for name in corpora.names())
-    project = BOOK.parent
+    readme, intro = (
+        place.read_text("utf-8") for place in (PROJECT / "README.md", BOOK / "intro.md")
+    )
     return {
         "data_cards.md": page(cards),
         "model_cards.md": models(),
-        "ledger.md": ledger.text(project / "results", project / "notebooks"),
+        "ledger.md": ledger.text(PROJECT / "results", PROJECT / "notebooks"),
+        "findings.md": all_findings(),
+        "one_hour.md": in_one_hour()[0],
+        "intro.md": filled(intro, "ten sentences", ten_sentences()),
+        "../README.md": with_minutes(filled(readme, "reached", reached())),
     }
 
 
@@ -145,6 +307,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
     check = parser.parse_args(arguments).check
+    if not check:
+        for name, content in in_one_hour()[1].items():
+            (BOOK / name).write_bytes(content)
     for name, text in pages().items():
         file = BOOK / name
         if file.is_file() and file.read_text(encoding="utf-8") == text:

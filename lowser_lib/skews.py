@@ -12,6 +12,7 @@ evenly from all sentences. At 0 the words say nothing, at 1 they say everything.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -105,24 +106,27 @@ def leaning(
     owners = owners or own_sentences(manifest, seed)
     generator = np.random.default_rng(seed)
     sentences = np.sort(manifest["text_id"].dropna().unique().astype(str))
-    ordered = manifest.assign(row=np.arange(len(manifest))).sort_values("utterance_id")
+    order = np.argsort(manifest["utterance_id"].to_numpy(dtype=str), kind="stable")
+    emotions, texts, speakers = (
+        manifest[column].to_numpy(dtype=object)[order]
+        for column in ("emotion", "text_id", "speaker")
+    )
     drawn = np.zeros(len(manifest), dtype=bool)
     for emotion in EMOTIONS:
-        turns: dict[str, int] = {}  # clips that each speaker has given to this emotion
+        turns: Counter[str] = Counter()  # clips that each speaker has given to this emotion
         for text, count in _counts(sentences, owners[emotion], lean, total, generator).items():
-            cell = ordered[(ordered["emotion"] == emotion) & (ordered["text_id"] == text)]
+            cell = np.flatnonzero((emotions == emotion) & (texts == text))
             if len(cell) < count:
                 raise SplitError(
                     f"{count} clips of {emotion} with sentence {text} are needed, but there are "
                     f"{len(cell)}: ask for fewer than {total} clips, or a smaller lean"
                 )
-            cell = cell.iloc[generator.permutation(len(cell))]
-            given = cell["speaker"].map(turns).fillna(0) + cell.groupby("speaker").cumcount()
-            for row, speaker in cell.loc[
-                given.sort_values(kind="stable").index[:count], ["row", "speaker"]
-            ].itertuples(index=False):
-                drawn[row] = True
-                turns[speaker] = turns.get(speaker, 0) + 1
+            cell = generator.permutation(cell)
+            before = pd.Series(speakers[cell]).groupby(speakers[cell]).cumcount().to_numpy()
+            given = before + np.array([turns[speaker] for speaker in speakers[cell]], dtype=int)
+            chosen = cell[np.argsort(given, kind="stable")[:count]]
+            drawn[order[chosen]] = True
+            turns.update(speakers[chosen])
     return manifest[drawn]
 
 

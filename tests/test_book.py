@@ -111,6 +111,36 @@ def test_the_ledger_is_that_of_the_records() -> None:
     assert read("ledger.md") == make_pages["pages"]()["ledger.md"], "run `make book`"
 
 
+@pytest.mark.parametrize("name", ["../README.md", "findings.md", "intro.md", "one_hour.md"])
+def test_what_was_found_is_what_chapters_and_records_say(name: str) -> None:
+    make_pages = runpy.run_path(str(BOOK / "make_pages.py"))
+    assert read(name) == make_pages["pages"]()[name], "run `make book`"
+
+
+def test_the_readme_begins_with_what_was_reached_on_people() -> None:
+    first = read("../README.md").splitlines()[:10]
+    for word in ("course", "students", "laptop", "Urdu", "eGeMAPS + SVM", "a guesser has 0.25"):
+        assert any(word in line for line in first), word
+
+
+def test_the_hour_has_a_figure_and_a_finding_of_each_of_its_chapters() -> None:
+    make_pages = runpy.run_path(str(BOOK / "make_pages.py"))
+    pictures = re.findall(r"!\[([^\]]+)\]\((images/hour_(\d\d)\.png)\)", read("one_hour.md"))
+    assert [number for *_, number in pictures] == list(make_pages["SIX"])
+    drawn = make_pages["in_one_hour"]()[1]
+    for alt, place, _ in pictures:
+        assert len(alt.split()) > 3 and (BOOK / place).read_bytes() == drawn[place]
+    assert read("one_hour.md").count("\n**") == len(make_pages["SIX"])
+
+
+def test_a_part_is_written_between_its_marks_alone() -> None:
+    filled = runpy.run_path(str(BOOK / "make_pages.py"))["filled"]
+    text = "a\n<!-- x -->\nold\n<!-- /x -->\nb"
+    assert filled(text, "x", "new") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    with pytest.raises(ValueError, match="no place <!-- y -->"):
+        filled(text, "y", "new")
+
+
 def test_model_cards_page_holds_the_cards_beside_the_weights() -> None:
     make_pages = runpy.run_path(str(BOOK / "make_pages.py"))
     text = make_pages["pages"]()["model_cards.md"]

@@ -120,21 +120,21 @@ def _add_refresh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     refresh.set_defaults(command=_refresh)
 
 
-KINDS = ("pairwise", "lexical", "frozen", "thinned")
-"""What ``lowser sweep`` runs besides methods: label budgets; leaning words; frozen encoders, on
-targets as they are and thinned."""
+KINDS = ("pairwise", "lexical", "leaning", "frozen", "thinned")
+"""What ``lowser sweep`` runs besides methods: label budgets; leaning words, fine-tuned and frozen;
+frozen encoders, on targets as they are and thinned."""
 
 
 OPTIONS = {
     "languages": ("METHOD", "pairwise", "frozen", "thinned"),
     "protocol": ("METHOD", "frozen", "thinned"),
-    "encoder": ("frozen", "thinned"),
+    "encoder": ("frozen", "thinned", "leaning"),
     "sources": ("METHOD",),
     "targets": ("METHOD",),
     "deterministic": ("METHOD",),
     "male": ("METHOD",),
     "labels": ("METHOD",),
-    "corpora": ("pairwise", "lexical"),
+    "corpora": ("pairwise", "lexical", "leaning"),
     "views": ("pairwise",),
     "budgets": ("pairwise",),
 }
@@ -179,12 +179,12 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     skew.add_argument("--male", type=float, metavar="SHARE", help="share of men, from 0 to 1")
     skew.add_argument("--labels", metavar="LL", help="language of the labels: ur (default), skewed "
                       "too, or en, as it is")  # fmt: skip
-    group = sweep.add_argument_group("pairwise and lexical")
+    group = sweep.add_argument_group("pairwise, lexical and leaning")
     group.add_argument("--corpora", nargs="+", metavar="NAME", help="default: the profile's")
     group.add_argument("--views", nargs="+", metavar="VIEW", help="pairwise: mel, egemaps, ...")
     group.add_argument("--budgets", nargs="+", type=_seed, metavar="K", help="pairwise: labels a "
                        "class; 0: all; default: 1 2 4 8 16 32 0")  # fmt: skip
-    group = sweep.add_argument_group("frozen and thinned: protocol others by default")
+    group = sweep.add_argument_group("frozen, thinned (protocol others by default) and leaning")
     group.add_argument("--encoder", metavar="E", help="a name, a file, random or egemaps; default: "
                        "the profile's")  # fmt: skip
     sweep.set_defaults(command=_sweep)
@@ -369,7 +369,8 @@ def _sweep(options: argparse.Namespace) -> int:
         "progress": sys.stderr.isatty(),
         **({} if options.seeds is None else {"seeds": options.seeds}),
     }
-    kinds = {"pairwise": _budgets, "lexical": _lexical, "frozen": _frozen, "thinned": _frozen}
+    kinds = {"pairwise": _budgets, "lexical": _lexical, "leaning": _leaning, "frozen": _frozen,
+             "thinned": _frozen}  # fmt: skip
     make = kinds.get(options.method, _transfer)
     sweep = make(options, shared)
     done = engine.run(sweep)
@@ -449,6 +450,12 @@ def _predict(options: argparse.Namespace) -> int:
     from lowser_lib.course import classifier_commands
 
     return classifier_commands.run_predict(options)
+
+
+def _leaning(options: argparse.Namespace, shared: dict[str, Any]) -> Any:
+    from lowser_lib.experiments.leaning import LeaningSweep
+
+    return LeaningSweep(corpora=options.corpora or (), encoder=options.encoder, **shared)
 
 
 def _frozen(options: argparse.Namespace, shared: dict[str, Any]) -> Any:

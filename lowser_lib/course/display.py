@@ -1,4 +1,4 @@
-"""What a chapter shows besides figures: sounds, questions that fold, tables that wrap.
+"""What a chapter shows besides figures: sounds, questions that fold, tables, a button for a file.
 
 A sound is embedded as MP3 (about 10 KB for 2.5 s), in the same HTML that a browser, JupyterLab and
 the rendered book play without a network. What ``nbval`` compares of it is its label and length; the
@@ -14,14 +14,20 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import soundfile
+from IPython.display import display
 from numpy.typing import NDArray
+
+from lowser_lib.errors import LowserError
+from lowser_lib.experiments.frontend import watched
 
 SANITIZE = ("data:audio/[^\"']*", "SOUND")
 """The regular expression by which nbval leaves out sounds, and what it puts in their place."""
@@ -229,3 +235,33 @@ def _cells(kind: str, texts: tuple[str, ...]) -> str:
     # On each cell, because JupyterLab's own style sheet right-aligns them.
     style = "text-align: left; vertical-align: top;"
     return "".join(f'<{kind} style="{style}">{html.escape(text)}</{kind}>' for text in texts)
+
+
+def ask_for_sound(hear: Callable[[Path], Any]) -> None:
+    """Show a button that takes a sound file, and what is made of it.
+
+    On a phone the browser offers its microphone as well. Nothing is shown where nobody is there to
+    press it. The file goes to the kernel, and nowhere else.
+
+    Args:
+        hear: Makes something to be shown of a file, such as a figure; its errors are shown.
+    """
+    if not watched():
+        return
+    from ipywidgets import FileUpload, Output, VBox
+
+    button, output = FileUpload(accept="audio/*", description="A recording"), Output()
+
+    def chosen(change: Mapping[str, Any]) -> None:
+        output.clear_output()
+        with output, tempfile.TemporaryDirectory() as folder:
+            for upload in change["new"]:
+                path = Path(folder, Path(upload["name"]).name)
+                path.write_bytes(upload["content"])
+                try:
+                    display(hear(path))
+                except LowserError as error:
+                    print(error)
+
+    button.observe(chosen, "value")
+    display(VBox([button, output]))

@@ -150,7 +150,7 @@ P1 = (
         "the better method's gain on German less the mean gain elsewhere", "gain_over_others",
         {"language": "de"}, 0.152 - (0.106 + 0.139) / 2, command=_BOTH,
         built={"fast": "synthetic German was given the habits nearest to English"},
-        chapter="09", heading="5 · Distance and gain",
+        chapter="09", heading="4 · Distance and gain",
     ),
     Claim(
         "neutral-sad", "P1", "Neutral and sad are confused across languages", "",

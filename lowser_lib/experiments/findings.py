@@ -10,6 +10,9 @@ profile, seed or corpus sees which hold for them.
 
 from __future__ import annotations
 
+import ast
+import re
+import string
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -83,15 +86,83 @@ def collect(notebook: Any) -> Iterator[Finding]:
                 yield Finding(**dict(content))
 
 
+def of_people(notebook: Any) -> list[tuple[int, Finding, bool]]:
+    """Find the findings, and whether each speaks of people.
+
+    It does if what it says or compares was computed from measurements on people: a record of the
+    profile ``open``, which a chapter asks for by that name, by :mod:`.people` or by the ledger.
+    The code of the cells tells; nothing is run. A sentence that names synthetic speech and no
+    people speaks of that.
+
+    Args:
+        notebook: An executed notebook node of nbformat 4.
+
+    Returns:
+        Number of the cell, finding and answer, in cell order.
+    """
+    names: set[str] = set()
+    found = []
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        calls: list[tuple[str, bool]] = []
+        for statement in ast.parse(cell.source).body:
+            _read(statement, names, calls, False)
+        for output in cell.get("outputs", []):
+            content = output.get("metadata", {}).get(METADATA_KEY)
+            if content is not None:
+                known = Finding(**dict(content))
+                said = [people for text, people in calls if _fits(text, known.sentence)]
+                words = known.sentence.lower()
+                synthetic = "synthetic" in words and "people" not in words
+                found.append((number, known, any(said) and not synthetic))
+    return found
+
+
+def _read(node: ast.stmt, names: set[str], calls: list[tuple[str, bool]], inside: bool) -> None:
+    """Note the findings of a statement, and which names hold measurements of people after it."""
+    parts = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt)]
+    people = inside or any(_of_people(part, names) for part in parts)
+    for part in parts:
+        for call in (each for each in ast.walk(part) if isinstance(each, ast.Call)):
+            name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+            if name in ("finding", "tell"):
+                texts = [one.value for one in call.args if isinstance(one, ast.Constant)]
+                calls += [(text, people or name == "tell") for text in texts]
+        for each in ast.walk(part):
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
+                (names.add if people else names.discard)(each.id)
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            _read(child, names, calls, people)
+
+
+def _of_people(node: ast.AST, names: set[str]) -> bool:
+    """Whether a part of the code reads measurements of people, or a name that holds some."""
+    for each in ast.walk(node):
+        read = isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
+        if read and (each.id in names or each.id == "people"):
+            return True
+        if isinstance(each, ast.Constant) and each.value == "open":
+            return True
+    return False
+
+
+def _fits(text: str, sentence: str) -> bool:
+    """Whether a sentence came of a text with places."""
+    parts = [re.escape(literal) for literal, *_ in string.Formatter().parse(text)]
+    return re.fullmatch(".*?".join([*parts, ""]), sentence, re.DOTALL) is not None
+
+
 def table(notebooks: Mapping[str, Any]) -> pd.DataFrame:
-    """All findings of some chapters: ``chapter``, ``finding`` and ``holds``.
+    """All findings of some chapters: ``chapter``, ``finding``, ``holds`` and ``people``.
 
     Args:
         notebooks: Executed notebooks, by chapter.
     """
     rows = [
-        (chapter, known.sentence, known.holds)
+        (chapter, known.sentence, known.holds, people)
         for chapter, notebook in notebooks.items()
-        for known in collect(notebook)
+        for _, known, people in of_people(notebook)
     ]
-    return pd.DataFrame(rows, columns=["chapter", "finding", "holds"])
+    return pd.DataFrame(rows, columns=["chapter", "finding", "holds", "people"])

@@ -12,7 +12,13 @@ import numpy as np
 import pandas as pd
 
 from lowser_lib.errors import RunError
-from lowser_lib.evaluation import Answers, Interval, paired_speaker_bootstrap, speaker_bootstrap
+from lowser_lib.evaluation import (
+    Answers,
+    Interval,
+    mean_interval,
+    paired_speaker_bootstrap,
+    speaker_bootstrap,
+)
 from lowser_lib.experiments.frozen import FORMS
 from lowser_lib.experiments.profiles import LANGUAGES
 from lowser_lib.experiments.records import RunRecord
@@ -98,12 +104,19 @@ def by_target(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     return by_language
 
 
-def recipe_table(runs: Sequence[RunRecord], n_resamples: int = 1000) -> pd.DataFrame:
+def recipe_table(
+    runs: Sequence[RunRecord],
+    n_resamples: int = 1000,
+    steps: Sequence[str] = (*STEPS, RULE),
+    forms: Sequence[str] = FORMS,
+) -> pd.DataFrame:
     """Macro-F1 of every step of standardisation, with and without self-training.
 
     Args:
         runs: Records of ``lowser sweep frozen``, of one encoder and protocol.
         n_resamples: Draws of the bootstrap.
+        steps: Of standardisation, those that are wanted.
+        forms: Likewise, of :data:`~lowser_lib.experiments.frozen.FORMS`.
 
     Returns:
         A row a target, step and form: ``language``, ``step``, ``form``, intervals ``score`` and
@@ -112,8 +125,8 @@ def recipe_table(runs: Sequence[RunRecord], n_resamples: int = 1000) -> pd.DataF
     rows = []
     for language, its in by_target(runs).items():
         answers = stacked([run.metrics["clips"] for run in its])
-        for step in (*STEPS, RULE):
-            for form in FORMS:
+        for step in steps:
+            for form in forms:
                 name = f"{step} {form}"
                 if name not in answers:
                     continue  # measures are always standardised
@@ -140,6 +153,38 @@ def probe_table(runs: Sequence[RunRecord], n_resamples: int = 1000) -> pd.DataFr
                 place = {"language": language, "step": step, "layer": number}
                 rows.append({**place, "score": score_of(answers, name, n_resamples)})
     return pd.DataFrame(rows, columns=["language", "step", "layer", "score"])
+
+
+def over_distance(
+    english: Sequence[RunRecord], others: Sequence[RunRecord], distance: pd.DataFrame
+) -> pd.DataFrame:
+    """Levels and gains by how far a language lies from the nearest one that was taught.
+
+    Args:
+        english: Records of ``lowser sweep frozen --protocol english``.
+        others: Records of the protocol ``others``.
+        distance: Between languages, by code.
+
+    Returns:
+        Rows for ``plots.over_distance``: the level taught in English alone (of English itself, on
+        speakers held out), the level taught in all others, and what self-training adds there.
+    """
+    rows = []
+    held_out = {run.seed: run.metrics["held_out"]["macro_f1"] for run in english}
+    for what, runs, form in (
+        ("taught in English", english, "plain"),
+        ("taught in the others", others, "plain"),
+        ("gain by self-training", others, "transductive"),
+    ):
+        table = recipe_table(runs, steps=["corpus"], forms=[form])
+        figures = table.set_index("language")["gain" if form != "plain" else "score"].to_dict()
+        if runs is english:
+            figures["en"] = mean_interval(list(held_out.values()))
+        for language, interval in figures.items():
+            taught = ["en"] if runs is english else [code for code in figures if code != language]
+            near = distance.loc[language, taught].min()
+            rows.append({"what": what, "language": language, "distance": near, **vars(interval)})
+    return pd.DataFrame(rows)
 
 
 def thinned_table(runs: Sequence[RunRecord], form: str = "plain") -> pd.DataFrame:

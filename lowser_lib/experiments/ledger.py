@@ -11,20 +11,25 @@ or another encoder under a comparison.
 
 from __future__ import annotations
 
+import math
 import re
+import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure as Drawing
 
+from lowser_lib import plots
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval
 from lowser_lib.experiments import profiles, records
 from lowser_lib.experiments.chapters import find_chapters, read_notebook, title
 from lowser_lib.experiments.claims import CLAIMS, Claim
+from lowser_lib.experiments.findings import finding
 from lowser_lib.experiments.ledger_figures import MEASURES, Figure, Missing, Records
 from lowser_lib.experiments.records import RunRecord
 from lowser_lib.experiments.summaries import COMPARABLE
@@ -51,6 +56,9 @@ SWEEPS = ("baseline", "speaker_contrastive", "byol")
 
 BUDGET_SWEEPS = ("pairwise", "pairwise-other")
 """The sweeps over label budgets that claims are read from."""
+
+WITH_WHISPER = "pairwise-whisper"
+"""Read in the place of the first of them where there is one: a Whisper is the view of speech."""
 
 RUN_KEYS = ("language", "corpus", "fold", "others")
 """Settings that tell the runs of a sweep apart."""
@@ -115,6 +123,7 @@ def read(results: Path, profile: str) -> Records:
     """
     names = (*SWEEPS, *BUDGET_SWEEPS)
     sweeps = {name: records.load_records(results, profile, name) for name in names}
+    sweeps["pairwise"] = records.load_records(results, profile, WITH_WHISPER) or sweeps["pairwise"]
     chapters = records.load_records(results, profile)
     known = Records(profile, sweeps, chapters, profiles.get(profile).resamples)
     refuse_mixed(known)
@@ -173,6 +182,7 @@ def _entry(claim: Claim, known: Records) -> Entry:
         figure = MEASURES[claim.measure](known, **claim.arguments)
     except Missing as missing:
         return Entry(claim, known.profile, UNTESTED, remark=str(missing))
+    figure = replace(figure, protocol=figure.protocol or known.protocol)
     verdict, remark = judge(figure.interval, claim, figure.null)
     if verdict == UNTESTED:
         speakers = figure.interval.n_speakers
@@ -194,35 +204,94 @@ def counts(judged: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("verdict")
 
 
-def table(judged: Sequence[Entry], *verdicts: str) -> pd.DataFrame:
-    """The claims that meet some verdicts and count.
+def of(judged: Sequence[Entry], name: str, profile: str = "open") -> Entry:
+    """One claim in one profile.
+
+    Raises:
+        ValueError: There is no such claim, or it was not judged in that profile.
+    """
+    for entry in judged:
+        if (entry.claim.name, entry.profile) == (name, profile):
+            return entry
+    raise ValueError(f"no claim {name!r} was judged in profile {profile!r}")
+
+
+def drawn(judged: Sequence[Entry], title: str, *names: str) -> Drawing:
+    """Draw claims, people first: our interval, the paper's figure, and the verdict.
+
+    Speech on which none of them was measured gets no panel; what a corpus was built to show is
+    said to be left out.
 
     Args:
         judged: As of :func:`entries`.
-        *verdicts: Some of :data:`VERDICTS`.
-
-    Returns:
-        A row a claim and profile, in the order of the claims: ``claim``, ``paper``, ``on``,
-        ``ours`` and ``verdict``; nothing but words.
+        title: What the claims are about.
+        *names: Names of claims, whose measures are of one unit.
 
     Raises:
-        ValueError: There is no such verdict.
+        ValueError: There is no such claim.
     """
-    unknown = [verdict for verdict in verdicts if verdict not in VERDICTS]
-    if unknown:
-        raise ValueError(f"no verdict {unknown[0]!r}, only {', '.join(VERDICTS)}")
-    rows = [
-        {
-            "claim": f"{entry.claim.paper}: {entry.claim.says}",
-            "paper": entry.claim.figure or "no figure known",
-            "on": PEOPLE[entry.profile],
-            "ours": ours(entry),
-            "verdict": entry.verdict + (f"; {entry.remark}" if entry.remark else ""),
-        }
-        for entry in judged
-        if entry.verdict in verdicts and entry.scored
-    ]
-    return pd.DataFrame(rows, columns=["claim", "paper", "on", "ours", "verdict"])
+    rows = []
+    for profile in sorted({entry.profile for entry in judged}, reverse=True):
+        asked = [of(judged, name, profile) for name in names]
+        for entry in asked if any(entry.figure for entry in asked) else ():
+            figure, effect = entry.figure, entry.claim.effect
+            nothing = Interval(math.nan, math.nan, math.nan, 0)
+            interval = nothing if figure is None else figure.interval
+            rows.append(
+                {
+                    "claim": entry.claim.says,
+                    "on": PEOPLE[profile],
+                    "verdict": entry.verdict if entry.scored else "left out",
+                    "estimate": 100 * interval.estimate,
+                    "low": 100 * interval.low,
+                    "high": 100 * interval.high,
+                    "null": 0.0 if figure is None else 100 * figure.null,
+                    "paper": math.nan if effect is None else 100 * effect,
+                }
+            )
+    levels = all(of(judged, name).claim.measure == "level" for name in names)
+    return plots.claims(rows, "score, of 100" if levels else "difference, points", title)
+
+
+def tell(
+    judged: Sequence[Entry], sentence: str, holds: Callable[[Mapping[str, float]], bool]
+) -> None:
+    """Show a finding about claims on people, and whether it holds.
+
+    Args:
+        judged: As of :func:`entries`.
+        sentence: With places for figures, by the names of claims: ``{gain_ur:+.1f}``,
+            ``{gain_ur_low:.1f}``, ``{gain_ur_high:.1f}``; all times 100.
+        holds: Is given all figures.
+    """
+    figures = {}
+    for entry in judged:
+        if entry.profile == "open" and entry.figure is not None:
+            interval, name = entry.figure.interval, entry.claim.name.replace("-", "_")
+            figures[name] = 100 * interval.estimate
+            figures[f"{name}_low"] = 100 * interval.low
+            figures[f"{name}_high"] = 100 * interval.high
+    places = {place for _, place, _, _ in string.Formatter().parse(sentence) if place}
+    finding(sentence, holds(figures), **{place: figures[place] for place in places})
+
+
+def power(judged: Sequence[Entry]) -> dict[str, float]:
+    """Whether gains of the paper's size would be clear in intervals as wide as ours.
+
+    Returns:
+        Over the claimed gains that have an interval: how many there are (``all``), how many would
+        have left zero outside (``seen``), and the ``least`` and ``most`` of half an interval's
+        width, in points.
+    """
+    half, seen = [], []
+    for entry in judged:
+        figure, claimed = entry.figure, entry.claim.effect
+        gain = entry.claim.measure == "best_gain" and claimed is not None
+        if gain and figure is not None and figure.interval.estimable:
+            half.append(50 * (figure.interval.high - figure.interval.low))
+            seen.append(half[-1] < 100 * (claimed or 0))
+    widths = half or [math.nan]
+    return {"all": len(seen), "seen": sum(seen), "least": min(widths), "most": max(widths)}
 
 
 def ours(entry: Entry) -> str:

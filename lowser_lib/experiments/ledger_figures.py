@@ -29,6 +29,9 @@ from lowser_lib.experiments.records import RunRecord, predictions
 PARTS, PARTINGS = 5, 100
 """Parts of the speakers, and how often these are drawn, for a spread over folds."""
 
+STANDS_IN = {"wav2vec2": "whisper"}
+"""The view that a claim is put to where its own was not measured: another model of speech."""
+
 STANDARDISED = "embeddings"
 """The name under which records keep the answers of embeddings standardised by corpus."""
 
@@ -53,7 +56,7 @@ class Figure:
         standardised: The same with embeddings standardised by corpus; None where there is none.
         standardised_null: What guessing scores there.
         points: Whether it is a difference, shown in points; a level is shown as it is.
-        protocol: What was trained on what.
+        protocol: What was trained on what; empty: as the sweeps of transfer.
     """
 
     corpora: tuple[str, ...]
@@ -62,7 +65,7 @@ class Figure:
     note: str = ""
     standardised: Interval | None = None
     points: bool = True
-    protocol: str = "english"
+    protocol: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,12 @@ class Records:
     def all(self) -> list[RunRecord]:
         """Every record."""
         return [*self.chapters, *(run for runs in self.sweeps.values() for run in runs)]
+
+    @property
+    def protocol(self) -> str:
+        """What the sweeps of transfer were trained on."""
+        runs = next(iter(self.sweeps.get("baseline", ())), None)
+        return "english" if runs is None else str(runs.config.get("protocol", "english"))
 
     def runs(self, sweep: str, language: str) -> list[RunRecord]:
         """A sweep's records of one language.
@@ -408,7 +417,10 @@ def budget_gain(
     arms: tuple[str, str] = ("pairwise", "scratch"),
 ) -> Figure:
     """What pre-training brings in UAR, mean over budgets, and over corpora."""
-    return _over_corpora(records, lambda runs: _arm_gain(runs, view, budgets, arms, records))
+    figure = _over_corpora(records, lambda runs: _arm_gain(runs, view, budgets, arms, records))
+    if view in STANDS_IN and view not in records.sweeps["pairwise"][0].config["views"]:
+        return replace(figure, note=f"{figure.note}; the view {STANDS_IN[view]} in its place")
+    return figure
 
 
 def view_over_others(records: Records, view: str, budgets: Sequence[int]) -> Figure:
@@ -439,6 +451,9 @@ def own_speech(records: Records, view: str, budgets: Sequence[int]) -> Figure:
     elsewhere = records.sweeps.get("pairwise-other", ())
     if not elsewhere:
         raise Missing("no record of the sweep pairwise-other")
+    here = records.sweeps.get("pairwise") or elsewhere
+    if elsewhere[0].config["views"] != here[0].config["views"]:
+        raise Missing("pre-training on other speech was measured with other views")
 
     def of(runs: Sequence[RunRecord]) -> Resampled:
         corpus, seeds = runs[0].config["corpus"], {run.seed for run in elsewhere}
@@ -554,7 +569,11 @@ def _arm_gain(
 def _budget_score(
     runs: Sequence[RunRecord], view: str, budget: int, arm: str, records: Records
 ) -> Resampled:
-    """UAR of an arm at one budget."""
+    """UAR of an arm at one budget; of the view that stands in for one that was not measured."""
+    views = (*runs[0].config["views"], "together")
+    view = view if view in views else STANDS_IN.get(view, view)
+    if view not in views:
+        raise Missing(f"no record of the view {view}, only of {', '.join(views)}")
     answers = budget_answers(runs, view, budget, arm)
     if answers is None:
         raise Missing(f"no seed has all folds for the view {view} at {budget} labels, arm {arm}")

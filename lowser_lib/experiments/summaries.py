@@ -20,7 +20,7 @@ from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval, exchange_test, mean_interval, paired_speaker_bootstrap
 from lowser_lib.evaluation.intervals import resample
 from lowser_lib.evaluation.significance import LEVEL, marked, smallest_p
-from lowser_lib.experiments import budgets, frozen_tables, lexical
+from lowser_lib.experiments import budgets, frozen_tables, leaning, lexical
 from lowser_lib.experiments.ledger_figures import Missing, Records, budget_answers, budget_gain
 from lowser_lib.experiments.records import MATCHING, RunRecord, load_records, predictions
 from lowser_lib.manifest import EMOTIONS
@@ -154,6 +154,8 @@ def text(
         baseline: Of transfer: see :func:`summarise`.
         n_resamples: Likewise.
     """
+    if runs[0].config.get("kind") == leaning.LeaningSweep.usual_name:
+        return leaning.leaning_text(runs)
     if "kind" in runs[0].config:
         return frozen_tables.text(runs, n_resamples)
     if "lean" in runs[0].config:

@@ -24,6 +24,7 @@ from lowser_lib.plots.contrastive import (
     unit_circle,
 )
 from lowser_lib.plots.results import (
+    claims,
     confusion_matrix,
     embedding_scatter,
     interval_plot,
@@ -42,6 +43,7 @@ from lowser_lib.plots.simple import (
     value_heatmaps,
 )
 from lowser_lib.plots.speech import (
+    answers_over_time,
     clip_grid,
     durations,
     emotion_grid,

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from lowser_lib.plots.simple import lines
 from lowser_lib.plots.style import (
     HIGHLIGHT,
+    INK,
     TITLE_WIDTH,
     colours_for,
     draw_interval,
@@ -178,4 +179,52 @@ def embedding_scatter(
     if len(present) <= 12:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
     ax.set(xticks=[], yticks=[], xlabel="dimension 1", ylabel="dimension 2", title=title)
+    return figure
+
+
+VERDICT_COLOURS: Mapping[str, str] = {
+    "agrees": "#228833", "smaller": "#CCBB44", "contradicts": "#EE6677", "cannot tell": "#4477AA",
+    "not tested": "#888888", "left out": "#888888",
+}  # fmt: skip
+"""Of a claim's verdicts."""
+
+
+@styled
+def claims(
+    rows: pd.DataFrame | Sequence[Mapping[str, Any]], xlabel: str, title: str = ""
+) -> Figure:
+    """Draw claims with what was measured and what the paper says: a panel a kind of speech.
+
+    Args:
+        rows: ``claim``, ``on`` (a panel's title), ``verdict``, ``estimate``, ``low``, ``high``,
+            ``null`` (no effect, a dashed line) and ``paper`` (its figure, a diamond) of each. What
+            is ``nan`` is not drawn; without bounds the marker is hollow.
+        xlabel: What the numbers are, with their unit.
+        title: What the claims are about.
+    """
+    table = pd.DataFrame(rows)
+    lacking = {"claim", "on", "verdict", "estimate", "low", "high", "null", "paper"} - set(table)
+    if lacking or table.empty:
+        raise ValueError(f"rows must hold claims, but lack {sorted(lacking) or 'any row'}")
+    names, panes = (list(dict.fromkeys(table[key])) for key in ("claim", "on"))
+    figure, axes = panels(1, len(panes), height=1.1 + 0.52 * len(names), sharex=True, sharey=True)
+    for ax, pane in zip(axes[0], panes, strict=True):
+        for _, row in table[table["on"] == pane].iterrows():
+            level, colour = names.index(row["claim"]), VERDICT_COLOURS[row["verdict"]]
+            ax.plot([row["null"]] * 2, [level - 0.4, level + 0.4], "--", color=INK, linewidth=1)
+            if not np.isnan(row["estimate"]):
+                draw_interval(ax, row, level, colour)
+            ax.plot(row["paper"], level, "D", color="black", markersize=5, markerfacecolor="white")
+            place = row["null"] if np.isnan(row["estimate"]) else row["estimate"]
+            ax.annotate(
+                row["verdict"], (place, level), xytext=(0, 6), textcoords="offset points",
+                ha="center", fontsize=8, color=INK,
+            )  # fmt: skip
+        ax.set_title(str(pane))
+        ax.grid(axis="x")
+    axes[0, 0].set_yticks(range(len(names)), [textwrap.fill(str(name), 34) for name in names])
+    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    axes[0, 0].margins(x=0.12)
+    figure.supxlabel(f"{xlabel} (dashed: no effect; diamond: the paper)", fontsize=9)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
     return figure

@@ -67,6 +67,41 @@ def waveform_and_mel(waveform: ArrayLike, mel: ArrayLike, title: str = "") -> Fi
 
 
 @styled
+def answers_over_time(
+    waveform: ArrayLike, mel: ArrayLike, answers: pd.DataFrame, title: str = ""
+) -> Figure:
+    """Draw a recording on one time axis: waveform, log-mel spectrogram, a classifier's answers.
+
+    Args:
+        waveform: Shape (samples,), 16 kHz, in [-1, 1].
+        mel: Log-mel spectrogram, shape (mel bands, frames), 10 ms a frame.
+        answers: One row a window: ``start`` and ``end`` (s), ``emotion``, and one probability a
+            class, as of :meth:`lowser_lib.methods.classifier.Classifier.over_time`.
+        title: What is heard.
+    """
+    samples, image = np.asarray(waveform), np.asarray(mel)
+    if samples.ndim != 1 or image.ndim != 2 or not len(answers):
+        raise ValueError(
+            f"waveform must be (samples,), mel (bands, frames) and answers one row or more, not "
+            f"{samples.shape}, {image.shape} and {len(answers)} rows"
+        )
+    figure, axes = panels(3, 1, height=4.6, sharex=True, height_ratios=(1, 2, 2))
+    top, middle, bottom = axes[:, 0]
+    _draw_waveform(top, samples)
+    top.set(ylabel="amplitude", title=title)
+    _draw_mel(middle, image)
+    middle.set_ylabel("frequency (Hz)")
+    classes = [name for name in answers if name not in ("start", "end", "emotion")]
+    colours = colours_for(classes)
+    centres = (answers["start"] + answers["end"]) / 2
+    for name in classes:
+        bottom.plot(centres, answers[name], "o-", color=colours[name], label=str(name))
+    bottom.set(xlabel="time (s)", ylabel="probability", ylim=(0, 1))
+    bottom.legend(ncols=len(classes), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    return figure
+
+
+@styled
 def emotion_grid(mels: Mapping[str, ArrayLike], title: str = "") -> Figure:
     """Draw spectrograms side by side, one an emotion, on one colour scale.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lowser_lib.corpora.synthetic.sentences import SAME_MEANING
 from lowser_lib.corpora.synthetic.voices import _without_switches, phonemes_of
 from lowser_lib.errors import SynthesisError
 
@@ -25,3 +26,11 @@ def test_marks_of_a_change_of_language_are_left_out() -> None:
 def test_other_languages_are_refused() -> None:
     with pytest.raises(SynthesisError, match="no voice for language 'fr'"):
         phonemes_of(["bonjour"], "fr")
+
+
+def test_the_same_meaning_can_be_said_in_five_languages() -> None:
+    texts = {code: set(phonemes_of(said[:2], code)) for code, said in SAME_MEANING.items()}
+    assert list(texts) == ["en", "ur", "de", "bn", "pl"]
+    assert {len(said) for said in SAME_MEANING.values()} == {22}
+    assert len(set.intersection(*texts.values())) < min(map(len, texts.values()))
+    assert phonemes_of(["kot"], "pl") == ["k", "ɔ", "t"]

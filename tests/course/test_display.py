@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ import torch
 
 from lowser_lib.course import display
 from lowser_lib.course.display import PEAK, SANITIZE, Sound, listen, listen_row
+from lowser_lib.errors import AudioError
 
 
 def test_every_option_explains_itself() -> None:
@@ -157,3 +160,28 @@ def test_the_settings_of_nbval_are_this_pattern() -> None:
     settings = Path(__file__).resolve().parents[1] / "nbval_sanitize.cfg"
     text = settings.read_text(encoding="utf-8")
     assert re.findall(r"^regex: (.*)\nreplace: (.*)$", text, re.MULTILINE) == [SANITIZE]
+
+
+def test_a_file_is_asked_for_only_where_somebody_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(display, "display", shown.append)
+    display.ask_for_sound(lambda path: path)
+    assert shown == []
+    monkeypatch.setattr(display, "watched", lambda: True)
+
+    def hear(path: Path) -> str:
+        if path.suffix == ".m4a":
+            raise AudioError(f"{path.name} cannot be read")
+        return f"{path.name}: {len(path.read_bytes())} bytes"
+
+    display.ask_for_sound(hear)
+    button, _ = shown[0].children
+    assert button.accept == "audio/*"
+    upload = {"name": "../a.wav", "type": "audio/wav", "size": 4, "content": memoryview(b"RIFF"),
+              "last_modified": datetime.now(UTC)}  # fmt: skip
+    button.value = (upload,)
+    assert shown[1] == "a.wav: 4 bytes"
+    button.value = ({**upload, "name": "a.m4a"},)
+    assert "a.m4a cannot be read" in capsys.readouterr().out

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lowser_lib import evaluation
 from lowser_lib.course.checks import (
     chapter_00,
     chapter_01,
@@ -27,8 +30,12 @@ from lowser_lib.course.checks import (
     expect_equal,
     expect_shape,
 )
+from lowser_lib.encoders import WhisperEncoder
+from lowser_lib.evaluation.gaps import CONDITIONAL, gaps
 from lowser_lib.evaluation.significance import holm
 from lowser_lib.losses import pairwise_nt_xent
+from lowser_lib.manifest import EMOTIONS
+from lowser_lib.methods import classifier, frozen
 
 Capture = pytest.CaptureFixture[str]
 
@@ -151,12 +158,44 @@ def cell_weights(cells: np.ndarray) -> np.ndarray:
     return len(cells) / (len(np.unique(cells)) * counts)
 
 
-def own_share(lean: float, own: int, sentences: int) -> float:
-    return lean + (1 - lean) * own / sentences
-
-
 def smallest_p(points: int, tests: int) -> float:
-    return min(1.0, tests / math.factorial(points))
+    return min(1.0, 2 * tests / math.factorial(points))
+
+
+def verdict(low: float, high: float, claimed: float) -> str:
+    if high < 0 or (low <= 0 and high < claimed / 2):
+        return "contradicts"
+    if high < claimed:
+        return "smaller"
+    return "agrees" if low > 0 else "cannot tell"
+
+
+def capstone(
+    table: pd.DataFrame,
+    roots: list[Path],
+    encoder: WhisperEncoder,
+    folder: Path,
+    learned: bool = False,
+    sign: int = 1,
+    **notes: Any,
+) -> Path:
+    """A whole model with its card; or one with a mistake."""
+    model, clips = classifier.train(table, roots, encoder, EMOTIONS, layer=1)
+    answers = frozen.cross_answers(clips, frozen.FrozenConfig(), strangers=True)
+    answers = (model.model.probabilities(clips) if learned else answers).argmax(axis=1)
+    columns = clips.labels, answers, table["speaker"], range(4)
+    score = evaluation.speaker_bootstrap(*columns, n_resamples=20)
+    asked = evaluation.Answers.of(*columns, table["gender"])
+    found = gaps(asked, ("female", "male"), n_permutations=99).set_index("gap").loc[CONDITIONAL]
+    places = ("estimate", "low", "high")
+    model.notes = {
+        "macro_f1": {name: getattr(score, name) for name in places},
+        "gap": {name: sign * float(found[name]) for name in places},
+        "chance": 0.25,
+        **notes,
+    }
+    classifier.save(model, folder)
+    return folder
 
 
 CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
@@ -189,8 +228,10 @@ CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_08.check_within, within),
     (chapter_08.check_weights, cell_weights),
     (chapter_08.check_raising, lambda: {"A", "D", "E"}),
-    (chapter_09.check_own_share, own_share),
+    (chapter_09.check_judge, verdict),
     (chapter_09.check_smallest_p, smallest_p),
+    (chapter_09.check_may_say, lambda: "ADE"),
+    (chapter_09.check_capstone, capstone),
 ]
 NAMES = [check.__name__ for check, _ in CHECKS]
 
@@ -624,25 +665,36 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     ),
     (chapter_08.check_weights, lambda c: np.ones(len(c)), "three clips and one"),
     (chapter_08.check_weights, lambda c: np.sort(cell_weights(c)), "for cells 2, 0, 0, 0"),
-    (chapter_09.check_own_share, lambda lean, own, sentences: lean, "as often as all others"),
+    (chapter_09.check_judge, lambda low, high, c: "agrees" if low > 0 else "cannot tell", "above"),
     (
-        chapter_09.check_own_share,
-        lambda lean, own, n: lean if lean else own / n,
-        "brings own sentences, too",
+        chapter_09.check_judge,
+        lambda low, high, c: "contradicts" if low <= 0 else verdict(low, high, c),
+        "it holds both zero",
     ),
-    (chapter_09.check_own_share, lambda lean, own, n: lean + (1 - lean) * 0.2, "3 of 12"),
-    (chapter_09.check_smallest_p, lambda points, tests: 0.5**points, "exchange their places"),
     (
-        chapter_09.check_smallest_p,
-        lambda points, tests: 2 / math.factorial(points),
-        "one-sided",
+        chapter_09.check_judge,
+        lambda low, high, c: verdict(low + 1e-9, high, c),
+        "not clear of zero",
     ),
-    (chapter_09.check_smallest_p, lambda points, tests: 1 / math.factorial(points), "by three"),
+    (chapter_09.check_smallest_p, lambda points, tests: 0.5**points, "not their signs"),
     (
         chapter_09.check_smallest_p,
         lambda points, tests: tests / math.factorial(points),
+        "both directions count",
+    ),
+    (chapter_09.check_smallest_p, lambda points, tests: 2 / math.factorial(points), "by three"),
+    (
+        chapter_09.check_smallest_p,
+        lambda points, tests: 2 * tests / math.factorial(points),
         "for two points and five tests",
     ),
+    (chapter_09.check_may_say, lambda: "ACDE", "an interval that holds zero"),
+    (chapter_09.check_may_say, lambda: "AD", "still to be named: 1"),
+    (chapter_09.check_capstone, lambda table, roots, encoder, folder: folder, "classifier.save"),
+    (chapter_09.check_capstone, partial(capstone, chance=0.1), "chance is"),
+    (chapter_09.check_capstone, partial(capstone, gap={"estimate": 0}), "needs estimate, low"),
+    (chapter_09.check_capstone, partial(capstone, learned=True), "has learned from"),
+    (chapter_09.check_capstone, partial(capstone, sign=-1), "yours is men less women"),
 ]
 
 

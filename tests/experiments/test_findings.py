@@ -43,6 +43,29 @@ def test_a_notebook_keeps_its_findings() -> None:
     assert table["holds"].tolist() == [True, False] and set(table["chapter"]) == {"04"}
 
 
+def test_the_code_tells_which_findings_speak_of_people() -> None:
+    """By what is read: a name that held people's figures and was filled anew holds them no more."""
+    book = executed(
+        "people = type('P', (), {'measured': staticmethod(lambda name: {'gain': 1.0})})\n"
+        "on_people = people.measured('04-gain')\n"
+        "if on_people:\n    gain = on_people['gain']\n"
+        "    finding('It gains {gain:.1f}', True, gain=gain)",
+        "gain = 2.0\nfinding('There it gains {gain:.1f}', True, gain=gain)",
+        "rows = {'open': 3.0, 'fast': 4.0}\n"
+        "for name, text in (('a', 'One has {v:.1f}'), ('b', 'Two have {v:.1f}')):\n"
+        "    finding(text, True, v=rows['fast'])",
+        "finding('Of people {v:.1f}', True, v=rows['open'])\n"
+        "finding('On synthetic speech {v:.1f}', True, v=rows['open'])",
+    )
+    found = findings.of_people(book)
+    assert [known.sentence for _, known, _ in found] == [
+        "It gains 1.0", "There it gains 2.0", "One has 4.0", "Two have 4.0", "Of people 3.0",
+        "On synthetic speech 3.0",
+    ]  # fmt: skip
+    assert [people for *_, people in found] == [True, False, False, False, True, False]
+    assert [cell for cell, *_ in found] == [1, 2, 3, 3, 4, 4]
+
+
 @pytest.mark.parametrize(
     ("sentence", "holds", "values", "message"),
     [

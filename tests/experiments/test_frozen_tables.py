@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from lowser_lib.errors import RunError
@@ -45,6 +47,24 @@ def test_scores_and_gains_are_those_of_the_answers() -> None:
     assert other["score"].estimate == 1
     assert other["gain"].estimate == pytest.approx(0.5)
     assert (other["gain"].n_speakers, other["gain"].n_seeds) == (3, 2)
+
+
+def test_levels_and_gains_lie_at_the_nearest_language_that_was_taught() -> None:
+    def run(language: str, answers: str) -> records.RunRecord:
+        made = crossed(0, answers)
+        made.metrics["held_out"] = {"macro_f1": 0.9}
+        return replace(made, config={"kind": "frozen", "target": language})
+
+    codes = ["en", "de", "ur"]
+    distance = pd.DataFrame([[0, 1, 3], [1, 0, 2], [3, 2, 0]], codes, codes)
+    others = [run(code, "01231230") for code in codes]
+    table = frozen_tables.over_distance([run("de", TRUTH), run("ur", TRUTH)], others, distance)
+    found = table.set_index(["what", "language"])
+    english = found.loc["taught in English"]
+    assert english["distance"].to_dict() == {"de": 1, "ur": 3, "en": 0}
+    assert english["estimate"].to_dict() == {"de": 1, "ur": 1, "en": 0.9}
+    assert found.loc["taught in the others", "distance"].to_dict() == {"en": 1, "de": 1, "ur": 2}
+    assert found.loc["gain by self-training", "estimate"].to_numpy() == pytest.approx(0.5)
 
 
 def test_probes_by_layer_and_the_machine() -> None:

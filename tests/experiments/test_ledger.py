@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from lowser_lib import files
 from lowser_lib.course import cli
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval
-from lowser_lib.experiments import ledger, ledger_figures, paths, profiles
+from lowser_lib.experiments import ledger, ledger_figures, paths, profiles, records
 from lowser_lib.experiments.claims import CLAIMS, Claim
 from lowser_lib.experiments.ledger import Entry, judge, slug
 from lowser_lib.experiments.ledger_figures import MEASURES, Missing, Records
@@ -209,10 +210,60 @@ def test_the_score_leaves_out_counts_and_what_was_built(results: Path) -> None:
     assert table.sum() == len(CLAIMS)
     built = [claim for claim in CLAIMS if "fast" in claim.built]
     assert table["left out"] == len(built) and "share-male" in {claim.name for claim in built}
-    agreeing = ledger.table(judged, ledger.AGREES)
-    assert not set(agreeing["claim"]) & {f"P1: {claim.says}" for claim in built}
-    with pytest.raises(ValueError, match="no verdict 'maybe'"):
-        ledger.table(judged, "maybe")
+    with pytest.raises(ValueError, match="no claim 'gain-ur' was judged in profile 'open'"):
+        ledger.of(judged, "gain-ur")
+
+
+def test_claims_are_drawn_where_they_were_measured(results: Path) -> None:
+    shutil.copytree(results / "fast", results / "open")
+    for path in (results / "open").rglob("*.json"):
+        replace(records.read(path), profile="open").write(path)
+    judged = ledger.entries(results, ["fast", "open"])
+    figure = ledger.drawn(judged, "Gains", "gain-ur", "gain-de", "gain-bn")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["people", "synthetic speech"]
+    verdicts = [text.get_text() for text in figure.axes[0].texts]
+    assert verdicts == [ledger.of(judged, f"gain-{code}").verdict for code in ("ur", "de", "bn")]
+    assert figure.axes[1].texts[0].get_text() == "left out"  # tuned on that corpus
+    with pytest.raises(ValueError, match="rows must hold claims"):
+        ledger.drawn(judged, "Views", "views-mel")  # measured nowhere
+
+
+def test_findings_about_claims_say_figures_on_people(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (results / "fast").rename(results / "open")
+    for path in (results / "open").rglob("*.json"):
+        replace(records.read(path), profile="open").write(path)
+    judged = ledger.entries(results, ["open"])
+    change = ledger.of(judged, "gender-female").figure
+    assert change is not None
+    sentence = "Women: {gender_female:.1f}, at most {gender_female_high:.1f}"
+    ledger.tell(judged, sentence, lambda on: on["gender_female_high"] < 0)
+    words = f"{100 * change.interval.estimate:.1f}, at most {100 * change.interval.high:.1f}"
+    assert f"holds: Women: {words}" in capsys.readouterr().out
+    with pytest.raises(KeyError):
+        ledger.tell(judged, "{views_mel:.1f}", lambda on: True)
+
+
+def test_power_is_half_the_width_against_the_claimed_gain(results: Path) -> None:
+    judged = ledger.entries(results, ["fast"])
+    gains = [ledger.of(judged, f"gain-{code}", "fast").figure for code in ("ur", "de")]
+    half = [50 * (gain.interval.high - gain.interval.low) for gain in gains if gain is not None]
+    power = ledger.power(judged)
+    assert (power["least"], power["most"]) == pytest.approx((min(half), max(half)))
+    assert power["all"] == 2
+    assert power["seen"] == (half[0] < 10.6) + (half[1] < 15.2)
+    assert ledger.power([])["all"] == 0
+
+
+def test_the_protocol_is_that_of_the_records(results: Path) -> None:
+    figure = ledger.of(ledger.entries(results, ["fast"]), "gain-ur", "fast").figure
+    assert figure is not None and figure.protocol == "english"
+    for path in (results / "fast").rglob("*.json"):
+        run = records.read(path)
+        replace(run, config={**run.config, "protocol": "others"}).write(path)
+    figure = ledger.of(ledger.entries(results, ["fast"]), "baseline-ur", "fast").figure
+    assert figure is not None and figure.protocol == "others"
 
 
 def test_seeds_are_compared_with_the_same_seeds(tmp_path: Path) -> None:
@@ -318,7 +369,8 @@ def budget_run(fold: int, seed: int) -> RunRecord:
         name=f"pairwise-{fold}-{seed}", seed=seed,
         metrics={"speakers": [f"s{who:02d}" for who in np.repeat(order, len(TRUTH))],
                  "truth": "".join(map(str, truth)), "results": rows},
-        config={"corpus": "synthetic_urdu", "fold": fold, "folds": 2},
+        config={"corpus": "synthetic_urdu", "fold": fold, "folds": 2,
+                "views": ["egemaps", "whisper"]},
         corpora={"synthetic_urdu": "hash"},
     )  # fmt: skip
 
@@ -332,9 +384,24 @@ def test_label_budgets_join_the_folds_of_a_seed_and_are_averaged_within_it(tmp_p
     assert figure.interval.n_seeds == 2  # two budgets are no more seeds
     with pytest.raises(Missing, match="at 4 labels"):
         MEASURES["budget_gain"](records, view="egemaps", budgets=(1, 2, 4))
+    with pytest.raises(Missing, match="no record of the view mel, only of egemaps, whisper"):
+        MEASURES["budget_gain"](records, view="mel", budgets=(1,))
+    with pytest.raises(Missing, match="view whisper"):  # stands in for wav2vec 2.0
+        MEASURES["budget_gain"](records, view="wav2vec2", budgets=(1,))
     with pytest.raises(Missing, match="all folds"):
         short = Records("fast", {"pairwise": runs[:1]}, resamples=50)
         MEASURES["budget_gain"](short, view="egemaps", budgets=(1,))
+
+
+def test_pre_training_elsewhere_is_compared_on_the_same_views_alone() -> None:
+    here = [budget_run(fold, 0) for fold in range(2)]
+    there = [replace(run, config={**run.config, "views": ["mel", "egemaps"]}) for run in here]
+    records = Records("fast", {"pairwise": here, "pairwise-other": there}, resamples=9)
+    with pytest.raises(Missing, match="with other views"):
+        MEASURES["own_speech"](records, view="together", budgets=(1,))
+    records = Records("fast", {"pairwise": here, "pairwise-other": here}, resamples=9)
+    figure = MEASURES["own_speech"](records, view="together", budgets=(1,))
+    assert figure.interval.estimate == 0
 
 
 # --- what is refused ---------------------------------------------------------------------------

@@ -73,9 +73,28 @@ LAYERS = pd.DataFrame(
     {"method": list("012") * 2, "corpus": ["urdu"] * 3 + ["mean"] * 3, "estimate": np.arange(6) / 9}
 )
 
+
+def windows() -> pd.DataFrame:
+    """Answers in two windows."""
+    answers = pd.DataFrame({"start": [0.0, 0.2], "end": [0.3, 0.5], "emotion": ["sad", "happy"]})
+    return answers.assign(happy=[0.2, 0.9], sad=[0.8, 0.1])
+
+
+CLAIMS = [
+    {"claim": "It gains", "on": "people", "verdict": "smaller", "estimate": 2.0, "low": 1.0,
+     "high": 3.0, "null": 0.0, "paper": 10.0},
+    {"claim": "It is fair", "on": "people", "verdict": "not tested", "estimate": NAN, "low": NAN,
+     "high": NAN, "null": 0.0, "paper": NAN},
+]  # fmt: skip
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
+    "claims": lambda: plots.claims(CLAIMS, "points", "gains"),
     "waveform_and_mel": lambda: plots.waveform_and_mel(
         np.sin(np.arange(8000) / 20), mel(), "a tone"
+    ),
+    "answers_over_time": lambda: plots.answers_over_time(
+        np.sin(np.arange(8000) / 20), mel(50), windows(), "a tone"
     ),
     "emotion_grid": lambda: plots.emotion_grid({name: mel(40) for name in EMOTIONS}, "a sentence"),
     "clip_grid": lambda: plots.clip_grid(
@@ -357,6 +376,8 @@ def test_style_names_settings_of_matplotlib() -> None:
     ("call", "match"),
     [
         (lambda: plots.waveform_and_mel(np.zeros((2, 8)), mel()), "waveform"),
+        (lambda: plots.claims([{"claim": "It gains"}], "points"), "claims"),
+        (lambda: plots.answers_over_time(np.zeros(8), mel(), windows()[:0]), "answers"),
         (lambda: plots.emotion_grid({}), "mels"),
         (lambda: plots.clip_grid({}), "clips"),
         (lambda: plots.value_heatmap(pd.DataFrame()), "table"),

@@ -144,3 +144,37 @@ LABELLED = {language: _numbered(texts, language, "s") for language, texts in _LA
 
 UNLABELLED = {language: _numbered(texts, language, "r") for language, texts in _UNLABELLED.items()}
 """Twelve other sentences a language for the unlabelled part; ids such as ``en_r01``."""
+
+_POLISH = (
+    "List leży na stole w kuchni",
+    "Spotkamy się na dworcu w południe",
+    "Ona postawiła niebieski kubek na półce",
+    "Autobus zatrzymuje się przed szkołą",
+    "On wraca w środę",
+    "Okno wychodzi na ogród",
+    "Krzesła są teraz w drugim pokoju",
+    "Widziałem twojego brata na targu",
+    "Gazeta leży obok lampy",
+    "Dojazd tam zajmuje około godziny",
+    "Rzeka płynie obok starego młyna",
+    "Proszę napisać swoje nazwisko na pierwszej stronie",
+    "Sklep otwiera się o wpół do dziewiątej",
+    "W koszyku są cztery jabłka",
+    "Mój wujek pracuje w małym biurze",
+    "Droga biegnie przez wzgórze",
+    "Na kolację mieliśmy ryż z warzywami",
+    "Dzieci idą razem do szkoły",
+    "W zeszłym roku zbudowano nową bibliotekę",
+    "Obraz wisi nad drzwiami",
+    "Bilety można kupić przy kasie",
+    "Łódź każdego ranka przepływa jezioro",
+)
+
+SAME_MEANING = {
+    **{
+        language: tuple(sentence.text for sentence in (*LABELLED[language], *UNLABELLED[language]))
+        for language in LANGUAGES
+    },
+    "pl": _POLISH,
+}
+"""The 22 sentences by language, Polish too, which no synthetic voice says: to compare sounds."""

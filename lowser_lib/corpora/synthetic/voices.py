@@ -65,7 +65,7 @@ VARIANT_PITCH = {
 COURSE_VARIANTS = tuple(variant for group in VARIANT_PITCH.values() for variant in group)
 """All voice variants that speak in the synthetic corpora of the course."""
 
-ESPEAK_VOICES = {"en": "en-us", "ur": "ur", "de": "de", "bn": "bn"}
+ESPEAK_VOICES = {"en": "en-us", "ur": "ur", "de": "de", "bn": "bn", "pl": "pl"}
 
 MEAN_PITCH = {"male": 120.0, "female": 200.0}
 """Hz; geometric mean over speakers."""
