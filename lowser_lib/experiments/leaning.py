@@ -29,7 +29,7 @@ from torch import nn
 
 from lowser_lib import plots, skews, splits
 from lowser_lib.encoders.heads import draw_linear
-from lowser_lib.evaluation import Answers, mean_interval
+from lowser_lib.evaluation import Answers
 from lowser_lib.evaluation.intervals import of_counts, speaker_weights
 from lowser_lib.evaluation.probing import probe
 from lowser_lib.experiments import data, paths, records
@@ -256,33 +256,6 @@ def drawn(tables: Mapping[str, pd.DataFrame]) -> Figure:
             legend.remove()
     axes[0, 0].set_ylabel("UAR (dashed: guessing)")
     return figure
-
-
-def contrast_changes(
-    people: Mapping[str, pd.DataFrame], tuned: Sequence[RunRecord]
-) -> list[dict[str, Any]]:
-    """What the contrast changes in the leak, as rows of ``plots.differences``.
-
-    Args:
-        people: As of :func:`leak_table`, by label: heads on a frozen encoder.
-        tuned: Records of ``lowser sweep lexical``: all weights trained.
-    """
-    rows = []
-    for label, table in people.items():
-        leak = table[table["test"] == CHANGE].set_index("lean")["interval"]
-        rows += [{"label": label, "test": f"lean {lean:g}", **vars(leak[lean])}
-                 for lean in LEANS[1:]]  # fmt: skip
-    changes: dict[float, list[float]] = {}
-    runs = {(run.config["arm"], run.config["lean"], run.seed): run.metrics["uar"] for run in tuned}
-    for (arm, lean, seed), uar in runs.items():
-        plain = runs.get(("plain", lean, seed))
-        if arm == "invariant" and lean and plain is not None:
-            leaks = [of["own"] - of["another's"] for of in (uar, plain)]
-            changes.setdefault(lean, []).append(leaks[0] - leaks[1])
-    for lean, values in sorted(changes.items()):
-        row = {"label": "synthetic, fine-tuned", "test": f"lean {lean:g}"}
-        rows.append({**row, **vars(mean_interval(values))})
-    return rows
 
 
 def leaning_of(runs: Sequence[RunRecord], corpus: str) -> list[Leaning]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -525,6 +526,28 @@ def remedy(
         for name in both.columns
     ]
     return pd.DataFrame(rows)
+
+
+def contrast_changes(
+    frozen: Mapping[str, pd.DataFrame], tuned: Sequence[RunRecord]
+) -> list[dict[str, Any]]:
+    """What the contrast changes in the leak to another's sentences, for ``plots.differences``.
+
+    Args:
+        frozen: As of :func:`.leaning.leak_table`, by label: heads on a frozen encoder.
+        tuned: Records of ``lowser sweep lexical``: all weights trained.
+    """
+    rows = []
+    for label, table in frozen.items():
+        change = table[(table["test"] == leaning.CHANGE) & (table["lean"] > 0)]
+        rows += [
+            (label, lean, of) for lean, of in zip(change["lean"], change["interval"], strict=True)
+        ]
+    change = remedy(tuned)
+    change = change[(change["of"] == "to another's") & (change["lean"] > 0)]
+    rows += [("synthetic, fine-tuned", lean, of)
+             for lean, of in zip(change["lean"], change["interval"], strict=True)]  # fmt: skip
+    return [{"label": label, "test": f"lean {lean:g}", **vars(of)} for label, lean, of in rows]
 
 
 def _wide(runs: Sequence[RunRecord]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from lowser_lib.encoders import WhisperEncoder, checkpoints, known_names
 from lowser_lib.encoders.whisper import dimensions
 from lowser_lib.errors import AudioError, CheckpointError, EvaluationError
 from lowser_lib.methods.frozen import Embedded, Frozen, FrozenConfig, Head, train_frozen
+from lowser_lib.views import log_mel
 from lowser_lib.views.cache import extract_all
 from lowser_lib.views.mel import HOP, MINIMUM_SAMPLES, WINDOW
 from lowser_lib.views.standardisation import Standardiser, Statistics
@@ -50,6 +51,20 @@ NOT_FOR = (
 )
 
 Clip = str | Path | np.ndarray | Tensor
+
+
+class OverTime(NamedTuple):
+    """A recording, ready to be plotted.
+
+    Attributes:
+        waveform: float32 ``(samples,)``, 16 kHz.
+        spectrogram: float32 ``(n_mels, frames)``, one frame every 10 ms.
+        answers: one row a window: ``start``, ``end`` (s), ``emotion``, and a probability a class.
+    """
+
+    waveform: NDArray[np.float32]
+    spectrogram: NDArray[np.float32]
+    answers: pd.DataFrame
 
 
 class Classifier:
@@ -163,6 +178,22 @@ class Classifier:
             for number in range(len(names)):
                 probabilities[number] = each[np.array(owners) == number].mean(axis=0)
         return self._table(probabilities, pd.Index(names, name="clip"))
+
+    def over_time(self, clip: Clip) -> OverTime:
+        """Hear one recording window by window.
+
+        Raises:
+            AudioError: it cannot be used.
+        """
+        waveform = _waveform(clip, _name(clip, 0))
+        spans = windows(len(waveform), longest=0.0)
+        states = np.stack([self.view.extract(waveform[start:end]) for start, end in spans])
+        answers = self._table(self._answers(states, [""] * len(spans), False), None)
+        times = np.array(spans) / SAMPLE_RATE
+        answers.insert(0, "start", times[:, 0])
+        answers.insert(1, "end", times[:, 1])
+        spectrogram = log_mel(torch.from_numpy(waveform), self.encoder.n_mels).numpy()
+        return OverTime(waveform, spectrogram, answers)
 
     def _answers(
         self, features: NDArray[np.float32], speakers: list[str], adapt: bool

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from test_lexical import ground  # noqa: F401  # its corpora and encoder
 from lowser_lib import skews
 from lowser_lib.course import cli
 from lowser_lib.experiments import engine, leaning, profiles, summaries
-from lowser_lib.experiments.leaning import CHANGE, FROZEN_ARMS, LEAK, Leaning, LeaningSweep
+from lowser_lib.experiments.leaning import CHANGE, FROZEN_ARMS, LEAK, LeaningSweep
 from lowser_lib.experiments.records import load_records
 from lowser_lib.manifest import EMOTIONS
 
@@ -118,24 +117,6 @@ def test_a_sweep_leaves_records_that_say_the_same_again(
     place = ["--profile", "tiny", "--results", str(results), "--corpora", "table:crossed"]
     assert cli.main(["sweep", "leaning", *place, "--seeds", "1", "--jobs", "1"]) == 0
     assert "1 of 1 runs are finished already" in capsys.readouterr().out
-
-
-def test_changes_of_tuned_encoders_are_paired_by_seed() -> None:
-    def run(arm: str, seed: int, own: float, another: float) -> Any:
-        uar = {"own": own, "another's": another}
-        return type("Run", (), {"config": {"arm": arm, "lean": 0.9}, "seed": seed,
-                                "metrics": {"uar": uar}})()  # fmt: skip
-
-    tuned = [run("plain", 0, 0.9, 0.3), run("plain", 1, 0.8, 0.4), run("invariant", 0, 0.9, 0.5),
-             run("invariant", 1, 0.8, 0.5), run("plain", 2, 0, 0)]  # fmt: skip
-    (row,) = leaning.contrast_changes({}, tuned)
-    assert row["test"] == "lean 0.9" and row["estimate"] == pytest.approx(-0.15)
-    answers = {(arm, lean): np.zeros(8, int) for arm in FROZEN_ARMS for lean in leaning.LEANS}
-    role = np.array(["own", "another's"] * 4)
-    heard = Leaning(np.arange(8) % 4, np.array(list("aabbccdd")), role, answers, 4)
-    rows = leaning.contrast_changes({"people": leaning.leak_table([heard], 9)}, tuned)
-    assert [row["label"] for row in rows] == 3 * ["people"] + ["synthetic, fine-tuned"]
-    assert all(row["estimate"] == 0 for row in rows[:3])
 
 
 def test_curves_have_a_panel_a_corpus() -> None:

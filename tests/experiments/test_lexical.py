@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from joblib.externals.loky import get_reusable_executor
@@ -20,7 +21,8 @@ from lowser_lib.course import cli
 from lowser_lib.encoders import EncoderDimensions, WhisperEncoder
 from lowser_lib.encoders.whisper import save_encoder
 from lowser_lib.errors import ProfileError, RunError, SplitError
-from lowser_lib.experiments import engine, profiles, speech, summaries
+from lowser_lib.evaluation import Interval
+from lowser_lib.experiments import engine, leaning, profiles, speech, summaries
 from lowser_lib.experiments.lexical import ARMS, LexicalSweep
 from lowser_lib.experiments.records import RunRecord, load_records
 
@@ -128,6 +130,13 @@ def test_summaries_are_means_and_paired_differences(done: list[RunRecord]) -> No
     ]
     assert done[8].config["arm"] == "invariant"
     assert gained[0.0, "all"].estimate == pytest.approx(np.mean(by_hand))
+    changes = 2 * [Interval(-0.1, -0.2, 0.0, 9)]
+    found = pd.DataFrame({"lean": [0.0, 1.0], "test": leaning.CHANGE, "interval": changes})
+    rows = summaries.contrast_changes({"people": found}, done)
+    assert [(row["label"], row["test"]) for row in rows] == [
+        ("people", "lean 1"), ("synthetic, fine-tuned", "lean 1"),
+    ]  # fmt: skip
+    assert rows[1]["estimate"] == pytest.approx(gained[1.0, "to another's"].estimate)
     assert "another's" in summaries.text(done)
     with pytest.raises(RunError, match="no result of an arm 'words'"):
         summaries.remedy(done, "words")
