@@ -79,6 +79,12 @@ def test_a_long_recording_is_heard_in_windows(model: Classifier) -> None:
     mean = each[list(CLASSES)].mean()
     np.testing.assert_allclose(model.predict(long).iloc[0, 1:].astype(float), mean)
     assert windows(12 * 16000) == [(0, 12 * 16000)]
+    heard = model.over_time(long)
+    assert heard.answers["start"].tolist() == [0, 3, 6, 8]
+    assert heard.answers.columns.tolist() == ["start", "end", "emotion", *CLASSES]
+    assert heard.spectrogram.shape == (80, 1400)
+    np.testing.assert_array_equal(heard.waveform, long)
+    assert len(model.over_time(noise(2)).answers) == 1
 
 
 @pytest.mark.parametrize("step", ["none", "corpus", "speaker"])
