@@ -84,7 +84,7 @@ P1 = (
         f"baseline-{code}", "P1", f"An encoder fine-tuned on English emotions reads {language}",
         f"macro-F1 {_BASELINE[code]:.3f}", "the baseline's macro-F1 against a guesser's",
         "level", {"sweep": "baseline", "language": code}, _BASELINE[code],
-        heading="Five seeds, and other splits", built={"fast": TAUGHT},
+        heading="6 · Zero-shot transfer", built={"fast": TAUGHT},
     ) for code, language in _LANGUAGES.items()),
     *(Claim(
         f"gain-{code}", "P1", f"On {language} the better of the two methods gains on the baseline",
@@ -157,7 +157,7 @@ P1 = (
         "of the clips of both that are answered with either, the share taken for the other, less "
         "that of the other pairs of emotions; baseline, mean over languages", "confused",
         {"pair": ("neutral", "sad")},
-        heading="Look into why",
+        heading="6 · Zero-shot transfer",
         built={"fast": "how far sad lies from neutral is a rule of the synthesiser"},
     ),
     Claim(
