@@ -248,7 +248,7 @@ def ask_for_sound(hear: Callable[[Path], Any]) -> None:
     """
     if not watched():
         return
-    from ipywidgets import FileUpload, Output, VBox
+    from ipywidgets import FileUpload, Output, VBox  # type: ignore[import-untyped]
 
     button, output = FileUpload(accept="audio/*", description="A recording"), Output()
 

@@ -127,8 +127,8 @@ def _read(node: ast.stmt, names: set[str], calls: list[tuple[str, bool]], inside
         for call in (each for each in ast.walk(part) if isinstance(each, ast.Call)):
             name = getattr(call.func, "id", getattr(call.func, "attr", ""))
             if name in ("finding", "tell"):
-                texts = [one.value for one in call.args if isinstance(one, ast.Constant)]
-                calls += [(text, people or name == "tell") for text in texts]
+                texts = [part.value for part in call.args if isinstance(part, ast.Constant)]
+                calls += [(str(text), people or name == "tell") for text in texts]
         for each in ast.walk(part):
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
                 (names.add if people else names.discard)(each.id)
@@ -140,10 +140,10 @@ def _read(node: ast.stmt, names: set[str], calls: list[tuple[str, bool]], inside
 def _of_people(node: ast.AST, names: set[str]) -> bool:
     """Whether a part of the code reads measurements of people, or a name that holds some."""
     for each in ast.walk(node):
-        read = isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
-        if read and (each.id in names or each.id == "people"):
-            return True
         if isinstance(each, ast.Constant) and each.value == "open":
+            return True
+        name = isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id
+        if name == "people" or name in names:
             return True
     return False
 

@@ -182,7 +182,7 @@ def over_distance(
             figures["en"] = mean_interval(list(held_out.values()))
         for language, interval in figures.items():
             taught = ["en"] if runs is english else [code for code in figures if code != language]
-            near = distance.loc[language, taught].min()
+            near = float(distance.loc[[language], taught].to_numpy().min())
             rows.append({"what": what, "language": language, "distance": near, **vars(interval)})
     return pd.DataFrame(rows)
 

@@ -183,14 +183,15 @@ def capstone(
     model, clips = classifier.train(table, roots, encoder, EMOTIONS, layer=1)
     answers = frozen.cross_answers(clips, frozen.FrozenConfig(), strangers=True)
     answers = (model.model.probabilities(clips) if learned else answers).argmax(axis=1)
-    columns = clips.labels, answers, table["speaker"], range(4)
-    score = evaluation.speaker_bootstrap(*columns, n_resamples=20)
-    asked = evaluation.Answers.of(*columns, table["gender"])
-    found = gaps(asked, ("female", "male"), n_permutations=99).set_index("gap").loc[CONDITIONAL]
+    truth, who = np.asarray(clips.labels), table["speaker"]
+    score = evaluation.speaker_bootstrap(truth, answers, who, range(4), n_resamples=20)
+    asked = evaluation.Answers.of(truth, answers, who, range(4), table["gender"])
+    found = gaps(asked, ("female", "male"), n_permutations=99)
+    (gap,) = found[found["gap"] == CONDITIONAL].to_dict("records")
     places = ("estimate", "low", "high")
     model.notes = {
         "macro_f1": {name: getattr(score, name) for name in places},
-        "gap": {name: sign * float(found[name]) for name in places},
+        "gap": {name: sign * float(gap[name]) for name in places},
         "chance": 0.25,
         **notes,
     }

@@ -166,15 +166,16 @@ def _reference(
     """Right figures, with and without the speaker known; and the score on what was learned."""
     model, clips = classifier.train(table, roots, encoder, EMOTIONS, layer=1)
     right: dict[str, list[float]] = {"macro_f1": [], "gap": []}
+    truth = np.asarray(clips.labels)
     for strangers in (True, False):
         answers = cross_answers(clips, FrozenConfig(), strangers=strangers).argmax(axis=1)
-        score = speaker_bootstrap(clips.labels, answers, table["speaker"], range(4), n_resamples=9)
-        asked = Answers.of(clips.labels, answers, table["speaker"], range(4), table["gender"])
+        score = speaker_bootstrap(truth, answers, table["speaker"], range(4), n_resamples=9)
+        asked = Answers.of(truth, answers, table["speaker"], range(4), table["gender"])
         found = gaps(asked, ("female", "male"), n_resamples=9, n_permutations=99)
         right["macro_f1"].append(score.estimate)
-        right["gap"].append(found.set_index("gap").loc[CONDITIONAL, "estimate"])
+        right["gap"] += found.loc[found["gap"] == CONDITIONAL, "estimate"].tolist()
     known = model.model.probabilities(clips).argmax(axis=1)
-    learned = speaker_bootstrap(clips.labels, known, table["speaker"], range(4), n_resamples=9)
+    learned = speaker_bootstrap(truth, known, table["speaker"], range(4), n_resamples=9)
     return right, learned.estimate
 
 
