@@ -5,6 +5,7 @@
 and other training seeds; :mod:`~lowser_lib.evaluation.collapse` looks for embeddings that have all
 become one, :mod:`~lowser_lib.evaluation.probing` for what they know.
 :mod:`~lowser_lib.evaluation.groups` and :mod:`~lowser_lib.evaluation.gaps` ask for whom it works.
+
 Everywhere, ``y_true`` are true labels of shape (n,), ``y_pred`` predicted ones of shape (n,), or
 (seeds, n) for several trainings, ``speakers`` and ``groups`` say for each clip who speaks it and
 which group it is of, and ``labels`` are all classes, each once. ``embeddings`` or ``features`` have
@@ -29,9 +30,10 @@ from lowser_lib.evaluation.collapse import (
     spread,
     uniformity,
 )
-from lowser_lib.evaluation.comparison import by_clip, compared
 from lowser_lib.evaluation.intervals import (
     Interval,
+    by_clip,
+    compared,
     mean_interval,
     paired_speaker_bootstrap,
     speaker_bootstrap,

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from lowser_lib.corpora import EMOTIONS
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Answers, Interval, chance, mean_interval
-from lowser_lib.evaluation.comparison import mean_over
 from lowser_lib.evaluation.gaps import CONDITIONAL, gap_change
 from lowser_lib.evaluation.groups import BETWEEN
-from lowser_lib.evaluation.intervals import Resampled, jackknife, resample
+from lowser_lib.evaluation.intervals import Resampled, jackknife, mean_over, resample
 from lowser_lib.evaluation.metrics import Statistic, metric_from_counts
 from lowser_lib.experiments import profiles
 from lowser_lib.experiments.records import RunRecord, predictions

@@ -1,15 +1,18 @@
 """One visible training loop for every method, and what goes with it: recipe, execution, state."""
 
-from lowser_lib.training.execution import (
+from lowser_lib.training.loop import (
     CHOICES,
     PRECISIONS,
     Execution,
+    History,
+    TrainingConfig,
     fast_bf16,
+    fit,
     make_fabric,
     one_thread,
     precision_of,
+    warmup_cosine,
 )
-from lowser_lib.training.loop import History, TrainingConfig, fit, warmup_cosine
 from lowser_lib.training.prediction import (
     Metric,
     answers_by_batch,

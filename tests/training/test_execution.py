@@ -11,13 +11,13 @@ import torch
 from lowser_lib.training import (
     PRECISIONS,
     Execution,
-    execution,
     fast_bf16,
+    loop,
     make_fabric,
     one_thread,
     precision_of,
 )
-from lowser_lib.training.execution import repeatable
+from lowser_lib.training.loop import repeatable
 
 
 class NoFabric:
@@ -36,7 +36,7 @@ def test_a_gpu_that_only_emulates_bf16_does_not_get_it(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    monkeypatch.setattr(execution, "Fabric", NoFabric)
+    monkeypatch.setattr(loop, "Fabric", NoFabric)
     for precision in ("auto", "bf16-if-fast"):
         fabric: Any = make_fabric(precision=precision)
         assert fabric.options == {"accelerator": "cuda", "devices": 1, "precision": expected}

@@ -16,7 +16,7 @@ from lowser_lib.evaluation import (
     paired_speaker_bootstrap,
     speaker_bootstrap,
 )
-from lowser_lib.evaluation.comparison import MEAN
+from lowser_lib.evaluation.intervals import MEAN
 
 LABELS = (0, 1)
 DRAWS = 200
