@@ -83,6 +83,7 @@ def name_tables(app: Sphinx, doctree: nodes.document) -> None:
                 section = section.parent
             if section is not None:
                 table.insert(0, nodes.title("", section.next_node(nodes.title).astext()))
+                doctree.note_implicit_target(table)  # Sphinx asks for an id where there is a title
 
 
 def fill_tables(app: Sphinx | None, docname: str, source: list[str]) -> None:
