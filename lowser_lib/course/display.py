@@ -27,7 +27,7 @@ from IPython.display import display
 from numpy.typing import NDArray
 
 from lowser_lib.errors import LowserError
-from lowser_lib.experiments.frontend import watched
+from lowser_lib.experiments.data import watched
 
 SANITIZE = ("data:audio/[^\"']*", "SOUND")
 """The regular expression by which nbval leaves out sounds, and what it puts in their place."""

@@ -446,9 +446,9 @@ def compared(
             for test in tests:
                 same_clips(sides[against][test], its[test])
         figures[method] = {test: resample(its[test], "macro_f1", n_resamples) for test in tests}
-        told = [figure for figure in figures[method].values() if figure.n_speakers > 1]
-        if len(told) > 1:
-            figures[method][MEAN] = mean_over(told)
+        known = [figure for figure in figures[method].values() if figure.n_speakers > 1]
+        if len(known) > 1:
+            figures[method][MEAN] = mean_over(known)
     rows = []
     for method, scores in figures.items():
         for test, score in scores.items():

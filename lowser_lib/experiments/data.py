@@ -11,6 +11,7 @@ speaker at all stays whole: it can still be tested on.
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,6 @@ from lowser_lib import corpora, files, manifest
 from lowser_lib.corpora import Exclusion
 from lowser_lib.errors import ProfileError, require
 from lowser_lib.experiments import paths, preparation
-from lowser_lib.experiments.frontend import watched
 from lowser_lib.experiments.preparation import Prepared
 from lowser_lib.experiments.profiles import Profile
 from lowser_lib.sampling import ClipDataset
@@ -264,3 +264,18 @@ def _of_language(table: Mapping[str, Value], language: str) -> Value:
             f"the profile has nothing for language {language!r}, only for {', '.join(table)}"
         )
     return table[language]
+
+
+def watched() -> bool:
+    """Tell whether progress shown now would be seen by a person.
+
+    In JupyterLab a cell may ask its reader for input; under papermill, nbval and ``lowser refresh``
+    it may not. That is how a notebook tells the two apart, so that its stored output never holds a
+    half-drawn progress bar.
+    """
+    shell = sys.modules.get("IPython")
+    session = shell.get_ipython() if shell is not None else None
+    kernel = getattr(session, "kernel", None)
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", False))
+    return sys.stderr.isatty()

@@ -258,8 +258,8 @@ def _share_of_sources(sources: Embedded, config: FrozenConfig, n_classes: int) -
         speaker_share(sources.speakers[its], predicted[its])
         for its in (sources.corpora == name for name in sorted(set(sources.corpora)))
     ]
-    told = [share for share in shares if not np.isnan(share)]
-    return max(told) if told else float("nan")
+    known = [share for share in shares if not np.isnan(share)]
+    return max(known) if known else float("nan")
 
 
 def cross_answers(
@@ -295,7 +295,7 @@ def cross_answers(
     order = np.lexsort((names, -counts))
     fold_of = {str(names[speaker]): place % folds for place, speaker in enumerate(order)}
     fold = np.array([fold_of[str(speaker)] for speaker in clips.speakers])
-    found = np.zeros((len(clips), n_classes))
+    answers = np.zeros((len(clips), n_classes))
     for number in np.unique(fold):
         held_out = fold == number
         learned = replace(clips, labels=np.where(held_out, UNLABELLED, clips.labels))
@@ -311,5 +311,5 @@ def cross_answers(
         if strangers:
             nobody = np.full(len(asked), "", dtype=object)
             asked = replace(asked, corpora=nobody, speakers=nobody)
-        found[held_out] = fitted.probabilities(asked)
-    return found
+        answers[held_out] = fitted.probabilities(asked)
+    return answers

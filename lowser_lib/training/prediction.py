@@ -120,8 +120,8 @@ def match_embeddings(embeddings: Tensor, reference: Tensor) -> Tensor:
         shapes = " and ".join(str(tuple(points.shape)) for points in both)
         raise ValueError(f"embeddings and reference must be (N, D) and (M, D), not {shapes}")
     rows, known = (points.detach().cpu().double().numpy() for points in both)
-    own, wanted = Statistics.of(rows), Statistics.of(known)
-    matched = wanted.mean + own.scaled(rows - own.mean) * wanted.deviation
+    measured, wanted = Statistics.of(rows), Statistics.of(known)
+    matched = wanted.mean + measured.scaled(rows - measured.mean) * wanted.deviation
     return torch.as_tensor(matched).to(embeddings.device, embeddings.dtype)
 
 

@@ -19,7 +19,7 @@ Write = Callable[..., Path]
 CELLS = [
     "import sys\nprint('one')\nsys.stdout.flush()\nprint('two')",
     "from lowser_lib.experiments.records import record\nrecord('sum', {'value': 1})",
-    "from lowser_lib.experiments.frontend import watched\nwatched()",
+    "from lowser_lib.experiments.data import watched\nwatched()",
     "import os\nprint(f\"cards: [{os.environ['CUDA_VISIBLE_DEVICES']}]\")",
 ]
 
