@@ -67,9 +67,17 @@ def answers_by_gender(
     Raises:
         RunError: A record is damaged.
     """
-    runs = [
-        run for run in load_records(results, profile, sweep) if run.config["language"] == language
-    ]
+    return _grouped(_runs(results, profile, sweep, language), genders)
+
+
+def _runs(results: Path, profile: str, sweep: str, language: str) -> list[RunRecord]:
+    """A sweep's records of one language."""
+    runs = load_records(results, profile, sweep)
+    return [run for run in runs if run.config["language"] == language]
+
+
+def _grouped(runs: Sequence[RunRecord], genders: Mapping[str, str] | None) -> Answers | None:
+    """Answers by gender; None where there is no record, or nothing tells a speaker's gender."""
     if not runs:
         return None
     known = runs[0].metrics.get("genders") or genders or {}
@@ -84,13 +92,20 @@ def all_answers(
     language: str = "ur",
     genders: Mapping[str, str] | None = None,
 ) -> dict[str, Answers]:
-    """Answers of several sweeps by what a figure calls them, as far as there are records."""
+    """Answers of several sweeps by what a figure calls them, as far as there are records.
+
+    Of each sweep those seeds are taken that all of them have, so that seed is compared with seed.
+    """
     root = paths.results_root()
-    found = {
-        label: answers_by_gender(root, profile, sweep, language, genders)
-        for label, sweep in sweeps.items()
+    found = {label: _runs(root, profile, sweep, language) for label, sweep in sweeps.items()}
+    found = {label: runs for label, runs in found.items() if runs}
+    seeds = [{run.seed for run in runs} for runs in found.values()]
+    shared = set.intersection(*seeds) if seeds else set()
+    answers = {
+        label: _grouped([run for run in runs if run.seed in shared], genders)
+        for label, runs in found.items()
     }
-    return {label: answers for label, answers in found.items() if answers is not None}
+    return {label: its for label, its in answers.items() if its is not None}
 
 
 def frozen_answers(runs: Sequence[RunRecord], kind: str) -> dict[str, Answers]:

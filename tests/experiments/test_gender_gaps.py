@@ -159,11 +159,12 @@ def test_verdicts(
 
 
 def test_rows_for_figures_and_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, chance in (("baseline", 0.4), ("byol", 0.6), ("byol-male-50", 0.7)):
-        write(tmp_path, name, women(chance))
+    for name, chance, seeds in (("baseline", 0.4, 3), ("byol", 0.6, 2), ("byol-male-50", 0.7, 1)):
+        write(tmp_path, name, women(chance), seeds)
     monkeypatch.setattr(gender_gaps.paths, "results_root", lambda: tmp_path)
     answers = gender_gaps.all_answers("fast")
     assert list(answers) == ["baseline", "BYOL"]  # of the third there is no record
+    assert {its.n_seeds for its in answers.values()} == {2}  # those that both have
     rows = gender_gaps.accuracies(answers)
     assert {row["corpus"] for row in rows} == {"female, 160 clips", "male, 160 clips"}
     parts = {row["label"]: row["estimate"] for row in gender_gaps.gap_rows({"a": answers["BYOL"]})}
