@@ -105,13 +105,7 @@ class CourseData:
         return manifest.combine(*parts)
 
     def extract(self, view: View, table: pd.DataFrame, jobs: int = 1) -> list[np.ndarray]:
-        """What a view makes of clips, in their order; from the cache where it is there.
-
-        Args:
-            view: The view.
-            table: Some rows of the manifest.
-            jobs: Worker processes.
-        """
+        """What a view makes of clips, in their order; from the cache where it is there."""
         return extract_all(view, table, self.roots, paths.features(), jobs, progress=watched())
 
     def clips(self, table: pd.DataFrame, jobs: int = 1) -> ClipDataset:

@@ -54,10 +54,6 @@ def answers_by_gender(
     """What a sweep's networks answered, clip by clip, with the gender of who speaks.
 
     Args:
-        results: Folder for records.
-        profile: The profile.
-        sweep: The sweep's name.
-        language: The target language.
         genders: Gender of each speaker, for records that do not tell it.
 
     Returns:
@@ -112,7 +108,6 @@ def frozen_answers(runs: Sequence[RunRecord], kind: str) -> dict[str, Answers]:
     """One kind of answers of frozen encoders, by language, grouped by gender.
 
     Args:
-        runs: Records of ``lowser sweep frozen``.
         kind: Such as ``corpus plain``.
 
     Returns:
@@ -175,9 +170,7 @@ def change_by_language(
     """How the gap within emotions changes against one of the methods: a panel a language.
 
     Args:
-        profile: The profile.
         languages: Codes of target languages; one without records of both sides is left out.
-        against: Name of the method.
 
     Returns:
         Rows of ``plots.differences``, a line a method, with the gap ``before`` and ``after``.
@@ -229,10 +222,6 @@ def share_curves(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """How both genders fare while the share of men grows, as rows of ``plots.group_curves``.
 
-    Args:
-        answers: By share of men.
-        label: Who answered.
-
     Returns:
         UAR of each gender (a panel named ``label``), and the gap within emotions (a line named so).
     """
@@ -255,9 +244,6 @@ def skewed_answers(
     """Answers of methods trained on skewed speech, by share of men.
 
     Args:
-        profile: The profile.
-        shares: Shares of men, in [0, 1].
-        sweeps: Sweeps by what a figure calls them.
         route: ``male``: labels and voices are skewed; ``voices``: unlabelled voices alone.
     """
     found: dict[str, dict[float, Answers]] = {}
@@ -323,12 +309,7 @@ class Outcome:
 
 
 def outcome(after: Answers, before: Answers) -> Outcome:
-    """Weigh the gap that a remedy closes against what it costs, and whom.
-
-    Args:
-        after: Answers with the remedy.
-        before: Answers of the same method without it, on the same clips.
-    """
+    """Weigh the gap that a remedy closes against what it costs, and whom."""
     price = paired(after, before)
     size = {"n_speakers": price.n_speakers, "n_seeds": price.n_seeds}
 

@@ -79,8 +79,6 @@ def embedded(encoder: str, table: pd.DataFrame, roots: Sequence[Path]) -> NDArra
 
     Args:
         encoder: As of :func:`.frozen.view_of`.
-        table: A manifest.
-        roots: Folders that its paths are relative to.
     """
     states = np.stack(extract_all(view_of(encoder), table, roots, paths.features(), jobs=1))
     return states[:, states.shape[1] // 2].astype(np.float64)
@@ -105,10 +103,6 @@ def layer(
     """A linear layer of 64 under a head, with or without a contrast that goes against the words.
 
     Args:
-        rows: As of :data:`Fit`; as the next three.
-        classes: Likewise.
-        texts: Likewise.
-        asked: Likewise.
         weight: Of the contrast beside the cross-entropy.
     """
     random = torch.Generator().manual_seed(0)
@@ -144,7 +138,6 @@ class Leaning(NamedTuple):
 
     Attributes:
         truth: ``(N,)`` class numbers.
-        speaker: ``(N,)`` who speaks.
         role: ``(N,)`` whose sentence each clip says, of :data:`lowser_lib.skews.ROLES`.
         answers: ``(N,)`` class numbers, by arm and lean.
         clips: learned from in each part.
@@ -173,7 +166,6 @@ def frozen_answers(
         table: The clips' manifest, as of :func:`crossed`.
         seed: Deals the sentences, the speakers to parts, and the training clips.
         arms: Names in :data:`FROZEN_ARMS`.
-        leans: From 0 to 1.
 
     Raises:
         SplitError: There are too few sentences, clips or speakers.
@@ -200,7 +192,6 @@ def leak_table(seeds: Sequence[Leaning], n_resamples: int = 1000) -> pd.DataFram
 
     Args:
         seeds: What was answered for the same clips, seed by seed.
-        n_resamples: Draws of the bootstrap.
 
     Returns:
         A row an arm, lean and test (:data:`TESTS`, :data:`LEAK`, and of the contrast

@@ -72,8 +72,6 @@ class Entry:
     """A claim in one profile.
 
     Attributes:
-        claim: The claim.
-        profile: The profile.
         verdict: One of :data:`VERDICTS`.
         figure: Ours; None where there is none.
         remark: Where the paper's figure lies; or why there is no interval.
@@ -95,7 +93,6 @@ def judge(interval: Interval, claim: Claim, null: float = 0.0) -> tuple[str, str
     """Verdict on an interval, and where the paper's figure lies.
 
     Args:
-        interval: Ours.
         claim: The claim, with its sign, and its effect where one is known.
         null: What would be no effect.
     """
@@ -164,10 +161,6 @@ def refuse_mixed(known: Records) -> None:
 def entries(results: Path, names: Sequence[str] = ("fast", "open")) -> list[Entry]:
     """Judge every claim in every profile, claim by claim.
 
-    Args:
-        results: Folder with one folder a profile.
-        names: Profiles.
-
     Raises:
         ProfileError: There is no such profile.
         RunError: A record is damaged, or some do not belong together.
@@ -223,7 +216,6 @@ def drawn(judged: Sequence[Entry], title: str, *names: str) -> Drawing:
     said to be left out.
 
     Args:
-        judged: As of :func:`entries`.
         title: What the claims are about.
         *names: Names of claims, whose measures are of one unit.
 
@@ -259,7 +251,6 @@ def tell(
     """Show a finding about claims on people, and whether it holds.
 
     Args:
-        judged: As of :func:`entries`.
         sentence: With places for figures, by the names of claims: ``{gain_ur:+.1f}``,
             ``{gain_ur_low:.1f}``, ``{gain_ur_high:.1f}``; all times 100.
         holds: Is given all figures.
@@ -307,9 +298,7 @@ def text(results: Path, notebooks: Path, names: Sequence[str] = ("fast", "open")
     """The ledger as Markdown, one sub-heading a claim.
 
     Args:
-        results: Folder with one folder a profile.
         notebooks: Folder of the chapters, to link to their sections.
-        names: Profiles.
 
     Raises:
         ProfileError: There is no such profile.
