@@ -115,5 +115,5 @@ def doses(sweeps: Mapping[str, str]) -> dict[str, pd.DataFrame]:
         language: pd.DataFrame(
             {"speakers": voices.loc[language], "emotions": scores[language]}
         ).loc[["none", *told]]
-        for language in voices.index
+        for language in voices.index.intersection(scores.columns)
     }
