@@ -44,26 +44,36 @@ METHODS = {"baseline": "baseline", "speaker-contrastive": "speaker_contrastive",
 """Sweeps of the three methods, by what a figure calls them."""
 
 
-def answers_by_gender(
-    results: Path,
+def all_answers(
     profile: str,
-    sweep: str,
+    sweeps: Mapping[str, str] = METHODS,
     language: str = "ur",
     genders: Mapping[str, str] | None = None,
-) -> Answers | None:
-    """What a sweep's networks answered, clip by clip, with the gender of who speaks.
+) -> dict[str, Answers]:
+    """What networks of several sweeps answered, clip by clip, with the gender of who speaks.
+
+    Of each sweep those seeds are taken that all of them have, so that seed is compared with seed.
 
     Args:
         genders: Gender of each speaker, for records that do not tell it.
 
     Returns:
-        The answers, grouped by gender; None where there is no record, or where nothing tells a
-        speaker's gender.
+        Answers grouped by gender; without sweeps that have no record, or whose speakers' genders
+        nothing tells.
 
     Raises:
         RunError: A record is damaged.
     """
-    return _grouped(_runs(results, profile, sweep, language), genders)
+    root = paths.results_root()
+    found = {label: _runs(root, profile, sweep, language) for label, sweep in sweeps.items()}
+    found = {label: runs for label, runs in found.items() if runs}
+    seeds = [{run.seed for run in runs} for runs in found.values()]
+    shared = set.intersection(*seeds) if seeds else set()
+    answers = {
+        label: _grouped([run for run in runs if run.seed in shared], genders)
+        for label, runs in found.items()
+    }
+    return {label: its for label, its in answers.items() if its is not None}
 
 
 def _runs(results: Path, profile: str, sweep: str, language: str) -> list[RunRecord]:
@@ -80,28 +90,6 @@ def _grouped(runs: Sequence[RunRecord], genders: Mapping[str, str] | None) -> An
     if not set(runs[0].metrics["clips"]) <= set(known):
         return None
     return answers_of(runs, genders=known)
-
-
-def all_answers(
-    profile: str,
-    sweeps: Mapping[str, str] = METHODS,
-    language: str = "ur",
-    genders: Mapping[str, str] | None = None,
-) -> dict[str, Answers]:
-    """Answers of several sweeps by what a figure calls them, as far as there are records.
-
-    Of each sweep those seeds are taken that all of them have, so that seed is compared with seed.
-    """
-    root = paths.results_root()
-    found = {label: _runs(root, profile, sweep, language) for label, sweep in sweeps.items()}
-    found = {label: runs for label, runs in found.items() if runs}
-    seeds = [{run.seed for run in runs} for runs in found.values()]
-    shared = set.intersection(*seeds) if seeds else set()
-    answers = {
-        label: _grouped([run for run in runs if run.seed in shared], genders)
-        for label, runs in found.items()
-    }
-    return {label: its for label, its in answers.items() if its is not None}
 
 
 def frozen_answers(runs: Sequence[RunRecord], kind: str) -> dict[str, Answers]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from lowser_lib.corpora.base import EMOTIONS
 from lowser_lib.evaluation import Answers, Interval
 from lowser_lib.evaluation.metrics import classification_metrics
 from lowser_lib.experiments import gender_gaps
-from lowser_lib.experiments.gender_gaps import Outcome, answers_by_gender
+from lowser_lib.experiments.gender_gaps import Outcome, all_answers
 from lowser_lib.experiments.records import SCHEMA, RunRecord
 
 TRUTH = np.tile(np.arange(4), 5)
@@ -53,15 +53,24 @@ def women(chance: float) -> Callable[[str], float]:
     return lambda gender: chance if gender == "female" else 0.9
 
 
-def read(results: Path, name: str) -> Answers:
-    found = answers_by_gender(results, "fast", name)
+@pytest.fixture(autouse=True)
+def records_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gender_gaps.paths, "results_root", lambda: tmp_path)
+
+
+def read(name: str, **known: Any) -> Answers | None:
+    return all_answers("fast", {name: name}, **known).get(name)
+
+
+def answers_in(name: str) -> Answers:
+    found = read(name)
     assert found is not None
     return found
 
 
 def test_answers_come_with_emotions_and_genders_by_name(tmp_path: Path) -> None:
     genders = write(tmp_path, "plain", women(0.5))
-    found = read(tmp_path, "plain")
+    found = answers_in("plain")
     assert found.predicted.shape == (2, SPEAKERS * len(TRUTH))
     assert set(found.truth) == {0, 1, 2, 3} and found.labels == EMOTIONS
     groups = [found.groups[number] for number in found.group]
@@ -70,19 +79,19 @@ def test_answers_come_with_emotions_and_genders_by_name(tmp_path: Path) -> None:
 
 def test_genders_may_come_from_elsewhere_and_nothing_is_made_up(tmp_path: Path) -> None:
     genders = write(tmp_path, "older", women(0.5), told=False)
-    assert answers_by_gender(tmp_path, "fast", "older") is None
-    assert answers_by_gender(tmp_path, "fast", "older", genders={"s00": "male"}) is None
-    found = answers_by_gender(tmp_path, "fast", "older", genders=genders)
+    assert read("older") is None
+    assert read("older", genders={"s00": "male"}) is None
+    found = read("older", genders=genders)
     assert found is not None and found.groups == ("female", "male")
-    assert answers_by_gender(tmp_path, "fast", "older", "de", genders) is None
-    assert answers_by_gender(tmp_path, "fast", "never-run", genders=genders) is None
+    assert read("older", language="de", genders=genders) is None
+    assert read("never-run", genders=genders) is None
 
 
 def test_curves_are_uar_by_gender_and_their_difference(tmp_path: Path) -> None:
     shares = {0.5: women(0.9), 0.9: women(0.4)}
     for share, hit in shares.items():
         write(tmp_path, f"at-{share}", hit)
-    answers = {share: read(tmp_path, f"at-{share}") for share in shares}
+    answers = {share: answers_in(f"at-{share}") for share in shares}
     scores, gaps = gender_gaps.share_curves(answers, "probe")
     assert [(row["share"], row["group"]) for row in scores] == [
         (share, gender) for share in shares for gender in ("female", "male")
@@ -104,7 +113,7 @@ def test_curves_are_uar_by_gender_and_their_difference(tmp_path: Path) -> None:
 def test_a_remedy_that_helps_women_closes_the_gap_by_raising(tmp_path: Path) -> None:
     for name, chance in (("without", 0.4), ("with", 0.88)):
         write(tmp_path, name, women(chance))
-    found = gender_gaps.outcome(read(tmp_path, "with"), read(tmp_path, "without"))
+    found = gender_gaps.outcome(answers_in("with"), answers_in("without"))
     assert found.closed and found.raised and found.verdict == "closed by raising"
     assert (found.worse_off, found.better_off) == ("female", "male")
     assert found.change.low > 0 and found.price.low > 0 and found.moved["female"].low > 0
@@ -117,7 +126,7 @@ def test_a_remedy_that_helps_women_closes_the_gap_by_raising(tmp_path: Path) -> 
 def test_a_remedy_that_pulls_men_down_levels_down(tmp_path: Path) -> None:
     write(tmp_path, "without", women(0.4))
     write(tmp_path, "with", lambda gender: 0.4)
-    found = gender_gaps.outcome(read(tmp_path, "with"), read(tmp_path, "without"))
+    found = gender_gaps.outcome(answers_in("with"), answers_in("without"))
     assert found.closed and not found.raised
     assert found.verdict.startswith("levelled down: men pay 5")
     table = gender_gaps.remedies({"less": found})
@@ -158,11 +167,10 @@ def test_verdicts(
     assert not unclear.closed  # there was no clear gap
 
 
-def test_rows_for_figures_and_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_for_figures_and_words(tmp_path: Path) -> None:
     for name, chance, seeds in (("baseline", 0.4, 3), ("byol", 0.6, 2), ("byol-male-50", 0.7, 1)):
         write(tmp_path, name, women(chance), seeds)
-    monkeypatch.setattr(gender_gaps.paths, "results_root", lambda: tmp_path)
-    answers = gender_gaps.all_answers("fast")
+    answers = all_answers("fast")
     assert list(answers) == ["baseline", "BYOL"]  # of the third there is no record
     assert {its.n_seeds for its in answers.values()} == {2}  # those that both have
     rows = gender_gaps.accuracies(answers)
