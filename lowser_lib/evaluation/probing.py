@@ -6,10 +6,10 @@ Linear Classifier Probes*). What it does not find may still be there, in another
 probe finds something does not say that a model makes use of it (Belinkov 2022, *Probing
 Classifiers: Promises, Shortcomings, and Advances*).
 
-A probe is compared with itself on labels that were dealt at random. Hewitt and Liang 2019
-(*Designing and Interpreting Probes with Control Tasks*) call the difference *selectivity*. Their
-control gives each word a random label of its own, which a probe can only learn by heart; here words
-and people are new in each test, and what is left to be learnt by heart is chance.
+A probe is compared with itself on labels that were dealt at random: what luck and the procedure
+score. This is not the control of Hewitt and Liang 2019 (*Designing and Interpreting Probes with
+Control Tasks*), who give each word a random label, always the same, which a probe can learn by
+heart and carry to the test; the score above that is what they call *selectivity*.
 
 How well embeddings tell speakers apart is asked of neighbours: is the nearest other clip the same
 speaker's? A nearest neighbour needs no training, so the figure is that of the embeddings alone. Two
@@ -63,11 +63,6 @@ class Probe:
     n_classes: int
     n_groups: int
 
-    @property
-    def selectivity(self) -> float:
-        """How much better the probe is than the same probe on labels that mean nothing."""
-        return self.score - self.control
-
 
 def probe(
     features: ArrayLike,
@@ -113,6 +108,37 @@ def probe(
         n_classes=len(names),
         n_groups=len(np.unique(np.asarray(groups).astype(str))),
     )
+
+
+def interview(
+    features: Mapping[str, ArrayLike],
+    questions: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    controls: int = 0,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, float]]:
+    """Ask several kinds of features several questions, as :func:`probe` asks one.
+
+    Args:
+        features: By name, each of shape (n, d).
+        questions: By name: labels and groups.
+        controls: As for :func:`probe`.
+        seed: Likewise.
+
+    Returns:
+        Scores and scores on control labels, each a row a kind and a column a question; and what
+        guessing scores, by question.
+    """
+    answers = pd.DataFrame({
+        name: {question: probe(array, *pair, controls=controls, seed=seed)
+               for question, pair in questions.items()}
+        for name, array in features.items()
+    }).T  # fmt: skip
+    score, control, chance = (
+        answers.map(lambda answer, figure=figure: getattr(answer, figure)).astype(float)
+        for figure in ("score", "control", "chance")
+    )
+    return score, control, {str(name): float(value) for name, value in chance.iloc[0].items()}
 
 
 def probe_folds(

@@ -236,6 +236,65 @@ def by_moods(runs: Sequence[RunRecord]) -> dict[str, pd.DataFrame]:
     return {LANGUAGES[str(code)]: its[shown] for code, its in table.groupby("language", sort=False)}
 
 
+def thinned_curves(
+    runs: Sequence[RunRecord], what: str, step: str = RULE
+) -> dict[str, pd.DataFrame]:
+    """Macro-F1 on thinned targets with and without self-training, as curves.
+
+    Args:
+        runs: Records of ``lowser sweep thinned``.
+        what: What is thinned, one of :data:`lowser_lib.experiments.thinned.SHOWN`.
+        step: ``corpus``, ``speaker`` or ``rule``.
+
+    Returns:
+        Language to a table: a row a degree, the columns ``plain`` and ``transductive``.
+    """
+    tables = {form: thinned_table(runs, form) for form in FORMS[:2]}
+    both = pd.concat({form: table.set_index(["language", "what", "degree"])[step]
+                      for form, table in tables.items()}, axis=1)  # fmt: skip
+    its = both.xs(what, level="what")
+    return {LANGUAGES[code]: its.loc[code] for code in its.index.unique("language")}
+
+
+def monitored(runs: Sequence[RunRecord]) -> dict[str, pd.DataFrame]:
+    """What can be seen of self-training without a label, beside what labels say afterwards.
+
+    Args:
+        runs: Records of ``lowser sweep frozen``.
+
+    Returns:
+        ``largest class`` (its share of the answers), ``confidence``, ``held back`` (the confidence
+        on clips from which nothing was taken), ``agreement`` (share of clips answered as at first),
+        ``warned`` (share of runs) and ``macro-F1``, each a table with a row a language and step and
+        the columns ``first`` and ``last``: before the first round and after the last, means over
+        seeds.
+    """
+    rows = []
+    for run in runs:
+        for step in STEPS:
+            seen = run.metrics["monitor"].get(step)
+            if seen is None:
+                continue  # measures are always standardised
+            place = {"language": LANGUAGES[run.config["target"]], "step": step}
+            for when, its, form in zip(("first", "last"), seen["rounds"], FORMS, strict=False):
+                rows += [
+                    {**place, "what": what, "when": when, "value": value}
+                    for what, value in {
+                        "largest class": max(its["shares"]),
+                        "confidence": its["confidence"],
+                        "held back": its["held_back"],
+                        "agreement": its["agreement"],
+                        "warned": float(when == "last" and bool(seen["ran_away"])),
+                        "macro-F1": run.metrics["scores"][f"{step} {form}"]["macro_f1"],
+                    }.items()
+                ]
+    means = pd.DataFrame(rows).groupby(["what", "language", "step", "when"], sort=False).mean()
+    return {
+        str(what): its.droplevel(0)["value"].unstack(sort=False).rename_axis(columns=None)
+        for what, its in means.groupby("what", sort=False)
+    }
+
+
 def score_of(answers: dict[str, np.ndarray], name: str, n_resamples: int = 1000) -> Interval:
     """Macro-F1 of one kind of answers, as :func:`stacked` gives them."""
     truth, speaker = answers["truth"], answers["speaker"]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from lowser_lib.evaluation import Answers, compared
+from lowser_lib.evaluation import Answers, Interval, compared
+from lowser_lib.evaluation.comparison import MEAN
 from lowser_lib.experiments import frozen_tables, paths, summaries
 from lowser_lib.experiments.profiles import LANGUAGES
-from lowser_lib.experiments.records import RunRecord, load_record, load_records
+from lowser_lib.experiments.records import MATCHING, RunRecord, load_record, load_records
 
 ENCODERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -117,3 +118,44 @@ def doses(sweeps: Mapping[str, str]) -> dict[str, pd.DataFrame]:
         ).loc[["none", *told]]
         for language in voices.index.intersection(scores.columns)
     }
+
+
+def gains(
+    arms: Mapping[str, str | tuple[str, str]], against: str, profile: str = "open"
+) -> pd.DataFrame:
+    """What sweeps, or kinds of their answers, change of macro-F1: paired, over speakers and seeds.
+
+    Args:
+        arms: Name to a sweep, whose corpus-standardised answers are taken, or to a sweep and the
+            kind of its answers, such as ``("frozen-tiny-en", "corpus plain")``.
+        against: Name of the arm that the others are compared with.
+        profile: The profile of the runs.
+
+    Returns:
+        As :func:`lowser_lib.evaluation.compared`, of the languages and seeds that all arms have.
+
+    Raises:
+        RunError: A record is damaged or of another layout.
+    """
+    pairs = {
+        name: (arm, MATCHING[1]) if isinstance(arm, str) else arm for name, arm in arms.items()
+    }
+    return compared(answers(pairs, profile), against)
+
+
+def points(table: pd.DataFrame, method: str, corpus: str = MEAN) -> Interval:
+    """One row of such a table in points, for a finding.
+
+    Args:
+        table: As of :func:`gains`.
+        method: Name of an arm.
+        corpus: A language, or the mean over languages.
+
+    Raises:
+        ValueError: There is no such row.
+    """
+    rows = table[(table["method"] == method) & (table["corpus"] == corpus)]
+    if rows.empty:
+        raise ValueError(f"table has no row for method {method!r} and corpus {corpus!r}")
+    estimate, low, high = (100 * float(rows[end].iloc[0]) for end in ("estimate", "low", "high"))
+    return Interval(estimate, low, high, n_speakers=0)

@@ -21,8 +21,22 @@ from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval, exchange_test, mean_interval, paired_speaker_bootstrap
 from lowser_lib.evaluation.intervals import resample
 from lowser_lib.evaluation.significance import LEVEL, marked, smallest_p
+<<<<<<< HEAD
 from lowser_lib.experiments import budgets, frozen_tables, leaning, lexical
 from lowser_lib.experiments.ledger_figures import Missing, Records, budget_answers, budget_gain
+=======
+from lowser_lib.experiments import budgets, frozen_tables, lexical
+from lowser_lib.experiments.ledger_figures import (
+    Missing,
+    Records,
+    answers_of,
+    budget_answers,
+    budget_gain,
+    spread,
+    spread_change,
+)
+from lowser_lib.experiments.profiles import LANGUAGES
+>>>>>>> 2a42a09 (Chapters 05 and 06 say what was found: self-training beside BYOL, Whisper among the views)
 from lowser_lib.experiments.records import MATCHING, RunRecord, load_records, predictions
 from lowser_lib.manifest import EMOTIONS
 
@@ -133,6 +147,59 @@ def identifiability(runs: Sequence[RunRecord]) -> pd.DataFrame:
         return pd.DataFrame(columns=["language", "clips", "before", "after", "chance"])
     table = pd.DataFrame(rows)
     return table.groupby(["language", "clips"], sort=False).mean().reset_index()
+
+
+def collapses(runs: Sequence[RunRecord]) -> pd.Series:
+    """How the monitors of BYOL moved from the first epoch to the last, in means over runs.
+
+    Args:
+        runs: Records of a sweep of ``byol``.
+
+    Returns:
+        ``runs`` and ``collapsed`` are counts; the others of the form ``0.41 → 0.53``.
+    """
+    notes = [run.metrics["byol"]["collapse"] for run in runs]
+    row = {"runs": len(notes), "collapsed": sum(its["verdict"]["collapsed"] for its in notes)}
+    for space in ("embedding", "projection"):
+        for figure in ("spread", "effective_rank"):
+            values = np.array([its[f"{space}_{figure}"] for its in notes])
+            moved = " → ".join(f"{values[:, place].mean():.2g}" for place in (0, -1))
+            row[f"{space} {figure.replace('_', ' ')}"] = moved
+    return pd.Series(row)
+
+
+def fold_spreads(runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> pd.DataFrame:
+    """How much scores vary over five parts of the speakers though the network stays the same.
+
+    Args:
+        runs: Records of a sweep on a profile's targets.
+        others: Of the sweep that it is compared with.
+
+    Returns:
+        A row a language, in points of macro-F1, corpus-standardised: ``speakers``; ``folds`` and
+        ``seeds``, the standard deviation over folds of one network, and over seeds on all speakers
+        (NaN of a single seed); ``other folds`` and ``other seeds``; ``change``, ``low`` and
+        ``high``, the difference over folds and its interval. A corpus with fewer than two speakers
+        a fold is left out.
+    """
+    known = Records(runs[0].profile, {"ours": runs, "theirs": others})
+    rows = {}
+    for language in dict.fromkeys(run.config["language"] for run in runs):
+        try:
+            change = spread_change(known, "ours", "theirs", language).standardised
+            assert change is not None  # there are two kinds of answers in each record
+        except Missing:
+            continue
+        row: dict[str, float] = {"speakers": len(known.runs("ours", language)[0].metrics["clips"])}
+        for label, sweep in (("", "ours"), ("other ", "theirs")):
+            its = known.runs(sweep, language)
+            counts = answers_of(its, matching=MATCHING[1]).confusions()
+            row[f"{label}folds"] = 100 * spread(counts).mean()
+            scores = 100 * _scores(its, MATCHING[1])
+            row[f"{label}seeds"] = scores.std(ddof=1) if len(scores) > 1 else np.nan
+        row |= {"change": 100 * change.estimate, "low": 100 * change.low, "high": 100 * change.high}
+        rows[LANGUAGES[language]] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def smaller_batches(runs: Sequence[RunRecord]) -> list[str]:

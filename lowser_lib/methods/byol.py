@@ -258,6 +258,49 @@ class Byol(Recipe):
         return projection
 
 
+def pulls(
+    encoder: WhisperEncoder,
+    source: WaveformDataset,
+    unlabelled: WaveformDataset,
+    settings: ByolConfig | None = None,
+    *,
+    seed: int,
+) -> dict[str, float]:
+    """How hard both tasks pull at an encoder, in the first step of a training with a new head.
+
+    Args:
+        encoder: is copied.
+        source: labelled waveforms; all of them are one batch.
+        unlabelled: waveforms of the target language, as many.
+        settings: BYOL's; None takes the defaults.
+        seed: of the head, the projector and the two copies of each clip.
+
+    Returns:
+        ``emotion`` and ``BYOL``: lengths of the gradients of cross-entropy (without dropout) and of
+        BYOL's loss over the encoder's weights, without λ; ``cosine``: of the angle between the two.
+    """
+    settings, random = settings or ByolConfig(), torch.Generator().manual_seed(seed)
+    labelled = spectrograms(source, encoder.n_mels)
+    first, second = (
+        LengthBucketSampler(its.lengths, len(its), random) for its in (labelled, unlabelled)
+    )
+    augmentation = settings.augmentation()
+    pairs = PairLoader(labelled, source, unlabelled, (first, second), augmentation, random)
+    model = EmotionClassifier(copy.deepcopy(encoder), generator=random)
+    recipe = Byol(model, settings, generator=random)
+    model.head.eval()  # dropout would draw from torch's own generator
+    losses = recipe(next(iter(pairs)), Step(0, 1, random))
+    weights = [weight for weight in model.encoder.parameters() if weight.requires_grad]
+    both = []
+    for name in ("classification", "byol"):
+        parts = torch.autograd.grad(losses[name], weights, retain_graph=True)
+        both.append(torch.cat([part.flatten() for part in parts]))
+    emotion, byol = both
+    cosine = torch.nn.functional.cosine_similarity(emotion, byol, dim=0)
+    figures = {"emotion": emotion.norm(), "BYOL": byol.norm(), "cosine": cosine}
+    return {name: float(value) for name, value in figures.items()}
+
+
 def half_life(tau: float) -> float:
     """Steps after which half of the target's weights stem from later than now: ln ½ / ln τ.
 

@@ -26,6 +26,7 @@ from lowser_lib.plots.contrastive import (
 from lowser_lib.plots.results import (
     claims,
     confusion_matrix,
+    embedding_panels,
     embedding_scatter,
     interval_plot,
     layer_curves,
@@ -36,6 +37,7 @@ from lowser_lib.plots.simple import (
     dots,
     group_curves,
     images,
+    line_panels,
     lines,
     outlines,
     over_distance,

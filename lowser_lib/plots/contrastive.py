@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from lowser_lib.plots.style import (
@@ -159,6 +160,8 @@ def differences(
             draw_interval(ax, row, level, colour)
         ax.set_title(textwrap.fill(str(test), TITLE_WIDTH))
         ax.grid(axis="x")
+        if len(tests) > 4:  # no room for more numbers
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=2))
     axes[0, 0].set_yticks(range(len(labels)), labels)
     axes[0, 0].set_ylim(len(labels) - 0.5, -0.5)
     dashed = "" if goal is None else f" (dashed: {goal:+g})"

@@ -182,6 +182,7 @@ def embedding_scatter(
     return figure
 
 
+<<<<<<< HEAD
 VERDICT_COLOURS: Mapping[str, str] = {
     "agrees": "#228833", "smaller": "#CCBB44", "contradicts": "#EE6677", "cannot tell": "#4477AA",
     "not tested": "#888888", "left out": "#888888",
@@ -227,4 +228,24 @@ def claims(
     axes[0, 0].margins(x=0.12)
     figure.supxlabel(f"{xlabel} (dashed: no effect; diamond: the paper)", fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
+=======
+@styled
+def embedding_panels(embeddings: Mapping[str, ArrayLike], labels: ArrayLike) -> Figure:
+    """Draw several embeddings of the same clips at one scale, to see how far apart they lie.
+
+    Args:
+        embeddings: By title, each of shape (n, d). They are brought to length 1, centred and turned
+            to their two widest directions.
+        labels: Shape (n,).
+    """
+    figure, axes = panels(1, len(embeddings), height=2.5)
+    for ax, (title, points) in zip(axes[0], embeddings.items(), strict=True):
+        directions = np.asarray(points) / np.linalg.norm(points, axis=1, keepdims=True)
+        centred = directions - directions.mean(axis=0)
+        plane = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+        embedding_scatter(plane, labels, title, ax=ax)
+        if (legend := ax.get_legend()) is not None:
+            legend.remove()
+        ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
+>>>>>>> 2a42a09 (Chapters 05 and 06 say what was found: self-training beside BYOL, Whisper among the views)
     return figure

@@ -64,6 +64,51 @@ def lines(
 
 
 @styled
+def line_panels(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    xlabel: str,
+    ylabel: str = "",
+    title: str = "",
+    columns: int | None = None,
+) -> Figure:
+    """Draw curves over the same steps, a panel a table.
+
+    Args:
+        tables: By title: a row a step, in the order drawn, a column a curve.
+        xlabel: What the rows are, with their unit.
+        ylabel: What the values are, with their unit; empty where panels have units of their own.
+        title: Of the whole.
+        columns: Panels side by side; by default all, which then share their axis.
+    """
+    if not tables:
+        raise ValueError("tables must hold at least one table, but is empty")
+    across = columns or len(tables)
+    rows = -(-len(tables) // across)
+    colours = colours_for(dict.fromkeys(name for its in tables.values() for name in its))
+    height = 0.3 + 2.2 * rows + 0.4 * (len(colours) > 3)
+    figure, axes = panels(rows, across, height=height, sharey=columns is None)
+    for ax, (name, table) in zip(axes.flat, tables.items(), strict=False):
+        for column in table:
+            ax.plot(range(len(table)), table[column], "o-", markersize=4, color=colours[column],
+                    label=str(column))  # fmt: skip
+        every = -(-len(table) // 8)  # as many numbers as there is room for
+        ax.set_xticks(range(0, len(table), every), [f"{step:g}" for step in table.index[::every]])
+        ax.set(xlabel=xlabel, title=name)
+        ax.grid(axis="y")
+    axes[0, 0].set_ylabel(ylabel)
+    if len(colours) > 3:  # more than fit beside curves
+        entries = axes.flat[0].get_legend_handles_labels()
+        figure.legend(*entries, loc="outside lower center", ncols=3)
+    else:
+        axes.flat[len(tables) - 1].legend()
+    for ax in axes.flat[len(tables) :]:
+        ax.set_axis_off()
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
+    return figure
+
+
+@styled
 def bars(
     values: Mapping[str, float],
     *,

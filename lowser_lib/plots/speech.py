@@ -276,6 +276,7 @@ def family_bars(
     label: str,
     title: str = "",
     names: bool = True,
+    strongest: int | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw a bar for each feature, in the colour of its family.
@@ -286,12 +287,19 @@ def family_bars(
             colours in the order in which they appear here, so that figures agree.
         names: Whether to write the features' names, beside bars from top to bottom. Otherwise bars
             stand side by side without names, for many features.
+        strongest: So many features of each family, those farthest from zero, family by family;
+            None: all, as they come.
     """
     bars = {str(name): float(value) for name, value in values.items()}
     if not bars:
         raise ValueError("values must hold at least one feature, but is empty")
     if missing := [name for name in bars if name not in family]:
         raise ValueError(f"family must name that of every feature; {missing[0]!r} has none")
+    if strongest is not None:
+        order = sorted(bars, key=lambda name: -abs(bars[name]))
+        kinds = dict.fromkeys(family.values())
+        kept = [[name for name in order if family[name] == kind][:strongest] for kind in kinds]
+        bars = {name: bars[name] for names_of_kind in kept for name in names_of_kind}
     colours = colours_for(family.values())
     shades = [colours[family[name]] for name in bars]
     heights = np.asarray(list(bars.values()))
@@ -329,14 +337,14 @@ def probe_heatmaps(
 
     Args:
         chances: Score of guessing, by question.
-        controls: Scores on labels that mean nothing, of the same shape; the difference, the
-            selectivity, is then drawn beside the scores.
+        controls: Scores on labels that mean nothing, of the same shape; the difference is then
+            drawn beside the scores.
     """
     figure, axes = panels(1, 1 if controls is None else 2, 3.6 if controls is None else 7, 1.9)
     below = pd.DataFrame([chances], index=["guessing"])[list(scores.columns)]
     value_heatmap(pd.concat([scores, below]), f"UAR, {title}", ax=axes[0, 0])
     if controls is not None:
-        value_heatmap(scores - controls, "selectivity", ax=axes[0, 1])
+        value_heatmap(scores - controls, "above dealt labels", ax=axes[0, 1])
     return figure
 
 
@@ -375,5 +383,5 @@ def layer_curves(
         ax.grid(axis="y")
     for ax in axes.flat[len(chances) :]:
         ax.set_axis_off()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -12,6 +12,7 @@ Python's threads do not make openSMILE faster; processes do: ``extract_all(..., 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
@@ -86,6 +87,23 @@ FAMILY: Mapping[str, str] = MappingProxyType(
 
 FEATURE_NAMES: tuple[str, ...] = tuple(FAMILY)
 """openSMILE's names of the 88 features, in the order of :meth:`EgemapsView.extract`."""
+
+_BEGINNINGS = {
+    "pitch": "F0",
+    "voice quality": "jitter|shimmer|HNR|logRelF0",
+    "formants": "F[123]",
+    "timing": "loudnessPeaks|.*Segment",
+    "loudness": "loudness|equivalent",
+    "spectrum": "",
+}
+
+SIX_FAMILIES: Mapping[str, str] = MappingProxyType(
+    {
+        name: next(family for family, first in _BEGINNINGS.items() if re.match(first, name))
+        for name in FEATURE_NAMES
+    }
+)
+"""What each feature describes, by its name; the families of :data:`FAMILY`, told apart further."""
 
 
 class EgemapsView:

@@ -12,7 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
 
 from lowser_lib import evaluation
 from lowser_lib.course.checks import (
@@ -119,6 +123,47 @@ def distance(prediction: Tensor, target: Tensor) -> Tensor:
     return (2 - 2 * torch.cosine_similarity(prediction, target.detach())).mean()
 
 
+def follow(target: nn.Module, online: nn.Module, tau: float) -> nn.Module:
+    with torch.no_grad():
+        for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
+            slow.copy_(tau * slow + (1 - tau) * fast)
+    return target
+
+
+def weights_alone(target: nn.Module, online: nn.Module, tau: float) -> nn.Module:
+    for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
+        if slow.dim() > 1:
+            slow.data.lerp_(fast.data, 1 - tau)
+    return target
+
+
+def both_move(target: nn.Module, online: nn.Module, tau: float) -> nn.Module:
+    follow(online, follow(target, online, tau), tau)
+    return target
+
+
+def probe_answers(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    answers = np.empty_like(labels)
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    for train, test in folds.split(features, labels, groups):
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        answers[test] = model.fit(features[train], labels[train]).predict(features[test])
+    return answers
+
+
+def probe_by_hand(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    right = pd.Series(probe_answers(features, labels, groups) == labels)
+    return float(right.groupby(labels).mean().mean())
+
+
+def by_clip(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    return probe_by_hand(features, labels, np.arange(len(groups)))
+
+
+def probe_accuracy(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    return float(np.mean(probe_answers(features, labels, groups) == labels))
+
+
 def spread(embeddings: np.ndarray) -> float:
     directions = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     return float(directions.std(axis=0).mean() * embeddings.shape[1] ** 0.5)
@@ -218,10 +263,13 @@ CHECKS: list[tuple[Callable[..., None], Callable[..., Any]]] = [
     (chapter_04.check_share_between, share_between),
     (chapter_04.check_subtract, lambda: "AC"),
     (chapter_05.check_distance, distance),
-    (chapter_05.check_kept, math.prod),
+    (chapter_05.check_follow, follow),
+    (chapter_05.check_claims, lambda: "BCF"),
     (chapter_05.check_spread, spread),
+    (chapter_06.check_probe, probe_by_hand),
     (chapter_06.check_deal, deal),
     (chapter_06.check_moved, moved),
+    (chapter_06.check_shown, lambda: "ACG"),
     (chapter_07.check_two_views, lambda a, b, t: pairwise_nt_xent([a, b], t)),
     (chapter_07.check_corrected, holm),
     (chapter_07.check_could, lambda: {"B", "D", "G"}),
@@ -584,11 +632,13 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
     (chapter_05.check_distance, lambda q, z: distance(q, z) / 2, "right angle"),
     (chapter_05.check_distance, lambda q, z: distance(q, z).detach(), "nothing could be learned"),
     (chapter_05.check_distance, lambda q, z: distance(q.detach(), z), "nothing could be learned"),
-    (chapter_05.check_kept, lambda t: 1 - math.prod(t), "asked for is what it leaves"),
-    (chapter_05.check_kept, lambda t: t[0] ** len(t), "every step has its own"),
-    (chapter_05.check_kept, lambda t: (sum(t) / len(t)) ** len(t), "every step has its own"),
-    (chapter_05.check_kept, lambda t: math.prod(t) if t else 0.0, "before the first step"),
-    (chapter_05.check_kept, lambda t: min(t), "after three steps"),
+    (chapter_05.check_follow, lambda t, o, a: follow(t, o, 1 - a), "the share that the target"),
+    (chapter_05.check_follow, lambda t, o, a: follow(o, t, a), "itself back"),
+    (chapter_05.check_follow, weights_alone, "biases too"),
+    (chapter_05.check_follow, both_move, "only the target network may"),
+    (chapter_05.check_claims, lambda: {"A", "B", "C", "F"}, "grows surer"),
+    (chapter_05.check_claims, lambda: ["b", "c", "e", "f"], "a new speaker's were not"),
+    (chapter_05.check_claims, lambda: "BCDF", "chose the round"),
     (chapter_05.check_spread, lambda e: float(e.std(0).mean() * e.shape[1] ** 0.5), "length 1"),
     (chapter_05.check_spread, lambda e: unit(e).std(axis=0).mean(), "factor √D is missing"),
     (
@@ -601,6 +651,14 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
         lambda e: unit(e).var(axis=0).sum() ** 0.5,
         "root of the mean variance",
     ),
+    (chapter_06.check_probe, by_clip, "had been heard"),
+    (chapter_06.check_probe, probe_accuracy, "that is the accuracy"),
+    (chapter_06.check_probe, lambda x, y, g: probe_by_hand(x, y, g) / 2, "dealt to voices"),
+    (chapter_06.check_probe, lambda x, y, g: np.full(3, 0.5), "shape"),
+    (chapter_06.check_shown, lambda: "ABCG", "straight cut"),
+    (chapter_06.check_shown, lambda: {"D"}, "none was new"),
+    (chapter_06.check_shown, lambda: ["e", "a"], "makes use of"),
+    (chapter_06.check_shown, lambda: "ACFG", "the very speakers"),
     (chapter_06.check_deal, lambda s, g, r: r.permutation(s), "another group's"),
     (chapter_06.check_deal, lambda s, g, r: r.choice(s, len(s)), "others than before"),
     (chapter_06.check_deal, lambda s, g, r: s, "its own label"),

@@ -54,7 +54,6 @@ def test_what_is_in_plain_sight_is_found_and_what_is_not_is_not() -> None:
     answer = probe(clips(strength=50), MOODS, SPEAKERS, controls=6)
     assert answer.score == 1
     assert 0.3 < answer.control < 0.7
-    assert answer.selectivity == answer.score - answer.control
     assert (answer.chance, answer.n_clips, answer.n_classes, answer.n_groups) == (0.5, 48, 2, 6)
     constant = probe(np.zeros((48, 3)), MOODS, SPEAKERS)
     assert constant.score == 0.5  # the same answer for all
@@ -278,3 +277,20 @@ def test_a_table_of_encoders_and_clips_and_what_cannot_be_judged() -> None:
     assert table.loc["four"].tolist() == pytest.approx([3 / 4, 1, 1 / 3])
     assert table.loc["alone"].isna().all()
     assert list(table.columns) == ["before", "after", "chance"]
+
+
+def test_an_interview_is_a_probe_of_each_view_and_question() -> None:
+    random = np.random.default_rng(4)
+    groups = np.repeat([f"s{number}" for number in range(6)], 8)
+    moods = np.tile(["sad", "glad"], 24)
+    views = {"good": (moods == "sad")[:, None] + 0.1 * random.normal(size=(48, 2)),
+             "noise": random.normal(size=(48, 3))}  # fmt: skip
+    questions = {"mood": (moods, groups), "half": (np.repeat(["a", "b"], 24), moods)}
+    scores, controls, chances = probing.interview(views, questions, controls=2, seed=1)
+    assert chances == {"mood": 0.5, "half": 0.5}
+    for row, view in enumerate(views):
+        for column, (labels, their_groups) in enumerate(questions.values()):
+            answer = probing.probe(views[view], labels, their_groups, controls=2, seed=1)
+            assert scores.to_numpy()[row, column] == answer.score
+            assert controls.to_numpy()[row, column] == answer.control
+    assert scores.to_numpy()[0, 0] > 0.9

@@ -126,3 +126,44 @@ def test_a_new_head_on_an_encoder_has_answers_of_its_own() -> None:
         for name, its in frozen_tables.answers(arms).items()
     }
     assert right == {"head": 0.5, "new": 1.0}
+
+
+def test_curves_of_thinned_targets_with_and_without_self_training() -> None:
+    def thinned(degree: int, step: str) -> dict[str, object]:
+        scores = {
+            f"{name} {form}": {"macro_f1": value + degree / 100}
+            for name, value in (("corpus", 0.4), ("speaker", 0.6))
+            for form in ("plain", "transductive")
+        }
+        scores["speaker transductive"]["macro_f1"] += 0.1
+        return {"what": "moods", "degree": degree, "step": step, "share": 0.1, "scores": scores}
+
+    run = record({"situations": [thinned(4, "speaker"), thinned(1, "corpus")]}, kind="thinned")
+    curves = frozen_tables.thinned_curves([run], "moods")
+    assert list(curves) == ["Urdu"]
+    table = curves["Urdu"]
+    assert list(table.index) == [4, 1] and list(table) == ["plain", "transductive"]
+    assert table.to_numpy()[0].tolist() == pytest.approx(
+        [0.64, 0.74]
+    )  # the rule takes the speaker out
+    assert table.to_numpy()[1].tolist() == pytest.approx([0.41, 0.41])
+
+
+def test_what_is_seen_of_self_training_stands_beside_its_scores() -> None:
+    def watched(seed: int, ran_away: str) -> records.RunRecord:
+        rounds = [
+            {"shares": [0.4, 0.6], "agreement": 1.0, "confidence": 0.3, "held_back": 0.3},
+            {"shares": [0.9 + seed / 100, 0.1], "agreement": 0.5, "confidence": 0.8,
+             "held_back": 0.7},
+        ]  # fmt: skip
+        scores = {"none plain": {"macro_f1": 0.5}, "none transductive": {"macro_f1": 0.3}}
+        monitor = {"none": {"rounds": rounds, "ran_away": ran_away}, "rule": {"step": "none"}}
+        return record({"monitor": monitor, "scores": scores}, seed)
+
+    seen = frozen_tables.monitored([watched(0, ""), watched(4, "one class")])
+    assert list(seen["macro-F1"].index) == [("Urdu", "none")]
+    assert seen["largest class"].to_numpy()[0] == pytest.approx([0.6, 0.92])
+    assert seen["macro-F1"].to_numpy()[0] == pytest.approx([0.5, 0.3])
+    assert seen["held back"].to_numpy()[0] == pytest.approx([0.3, 0.7])
+    assert seen["warned"].to_numpy()[0].tolist() == [0.0, 0.5]
+    assert all(len(table) == 1 for table in seen.values())  # steps without a monitor are left out

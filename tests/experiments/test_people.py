@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lowser_lib.errors import RunError
 from lowser_lib.evaluation import compared
 from lowser_lib.experiments import paths, people
+from lowser_lib.experiments.records import RunRecord, new_record
 
 
 @pytest.fixture
@@ -66,3 +68,39 @@ def test_doses_of_a_first_stage_show_speakers_and_emotions() -> None:
 def test_without_records_there_are_no_doses(results: Path) -> None:
     assert people.identified("speaker_contrastive").empty
     assert people.doses({"as swept": "speaker_contrastive"}) == {}
+
+
+def run(sweep: str, language: str, answers: str) -> RunRecord:
+    """Two speakers who say 0 1 2 3, and the same answers for both."""
+    answered = {"truth": "0123", "none": "0000", "embeddings": answers, "corpus plain": "0123"}
+    return new_record(
+        chapter="05", name=f"{sweep}-{language}-0", profile="open", seed=0,
+        metrics={"clips": {"a": answered, "b": answered}}, config={"language": language},
+        corpora={}, device={}, commit={}, seconds=0.0,
+    )  # fmt: skip
+
+
+def test_gains_are_paired_and_in_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweeps = {
+        "plain": [run("plain", "ur", "0122"), run("plain", "de", "0123")],
+        "new": [run("new", "ur", "0123"), run("new", "de", "0123"), run("new", "bn", "0123")],
+    }
+    monkeypatch.setattr(people, "swept", lambda name, profile: sweeps[name])
+    table = people.gains({"before": "plain", "after": "new"}, "before")
+    assert set(table["method"]) == {"after"}
+    assert list(table["corpus"]) == ["Urdu", "German", "mean"]  # Bangla has no baseline
+    # Classes 0 and 1 are right in both, 2 has precision 1/2 and recall 1, 3 is never answered.
+    lost = (1 - 2 / 3 + 1) / 4
+    assert people.points(table, "after", "Urdu").estimate == pytest.approx(100 * lost)
+    mean = people.points(table, "after")
+    assert mean.estimate == pytest.approx(50 * lost)
+    assert mean.low <= mean.estimate <= mean.high
+    kinds = {"before": ("plain", "none"), "after": ("plain", "corpus plain")}
+    named = people.points(people.gains(kinds, "before"), "after", "Urdu")
+    assert named.estimate == pytest.approx(100 * (1 - 0.4 / 4))  # all 0: F1 of it 2/5
+
+
+def test_a_row_that_is_not_there_is_named() -> None:
+    columns = ["method", "corpus", "estimate", "low", "high"]
+    with pytest.raises(ValueError, match="'BYOL'"):
+        people.points(pd.DataFrame([("new", "mean", 0, 0, 0)], columns=columns), "BYOL")

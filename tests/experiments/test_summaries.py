@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -94,3 +95,40 @@ def test_the_text_says_what_is_missing() -> None:
     assert "lowser sweep baseline" not in whole
     assert "lowser sweep baseline" in summaries.text(OURS, [])
     assert "difference" not in summaries.text(THEIRS, THEIRS)
+
+
+def test_how_monitors_moved() -> None:
+    def watched(seed: int, last: float, collapsed: bool) -> RunRecord:
+        notes = {
+            f"{space}_{name}": [0.25, 9.0, last]
+            for space in ("embedding", "projection")
+            for name in ("spread", "effective_rank")
+        }
+        run = made_up("byol", seed, "01230123", None)
+        run.metrics["byol"] = {"collapse": {**notes, "verdict": {"collapsed": collapsed}}}
+        return run
+
+    moved = summaries.collapses([watched(0, 0.5, False), watched(1, 0.7, True)])
+    assert (moved["runs"], moved["collapsed"]) == (2, 1)
+    assert moved["embedding spread"] == moved["projection effective rank"] == "0.25 → 0.6"
+
+
+def test_folds_of_one_network_need_two_speakers_each() -> None:
+    def many(method: str, seed: int, speakers: int, wrong: int) -> RunRecord:
+        run = made_up(method, seed, "01230123", None)
+        right, never = {"truth": "0123", "none": "0123", "embeddings": "0123"}, "0000"
+        clips = {f"s{number}": right for number in range(speakers)}
+        clips |= {f"s{number}": {**right, "embeddings": never} for number in range(wrong)}
+        config = {**run.config, "language": "ur" if speakers > 9 else "de"}
+        return dataclasses.replace(
+            run, profile="fast", config=config, metrics={**run.metrics, "clips": clips}
+        )
+
+    ours = [many("new", 0, 10, 2), many("new", 0, 9, 2)]
+    theirs = [many("baseline", 0, 10, 0), many("baseline", 0, 9, 0)]
+    table = summaries.fold_spreads(ours, theirs)
+    assert list(table.index) == ["Urdu"]  # nine speakers make no five folds
+    row = table.loc["Urdu"]
+    assert row["speakers"] == 10 and row["other folds"] == 0 < row["folds"]
+    assert row["change"] == pytest.approx(row["folds"])
+    assert np.isnan(row["seeds"]) and np.isnan(row["other seeds"])

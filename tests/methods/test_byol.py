@@ -21,7 +21,7 @@ from lowser_lib.errors import CheckpointError, TrainingError
 from lowser_lib.evaluation import collapse_figures
 from lowser_lib.losses import symmetric_byol_loss
 from lowser_lib.methods.baseline import BaselineConfig, EmotionClassifier, train_baseline
-from lowser_lib.methods.byol import Byol, ByolConfig, half_life, train_byol
+from lowser_lib.methods.byol import Byol, ByolConfig, half_life, pulls, train_byol
 from lowser_lib.methods.speaker_contrastive import SpeakerContrastiveConfig, adapt_to_speakers
 from lowser_lib.sampling import Batch, ClipDataset
 from lowser_lib.sampling.augmented import PairLoader, Pairs, WaveformDataset
@@ -552,6 +552,23 @@ def test_which_clips_are_watched() -> None:
     assert torch.equal(many.labels[few], torch.arange(5).repeat_interleave(EACH))
     assert few[0] == 0
     assert len(groups_of(torch.arange(200) % 100)) == 2 * WATCHED // EACH
+
+
+def test_pulls_are_the_gradients_of_both_losses() -> None:
+    english, unlabelled = speech(8, 0), speech(8, 1)
+    before = weights(start())
+    found = pulls(start(), english, unlabelled, seed=3)
+    assert found == pulls(start(), english, unlabelled, seed=3)
+    assert found != pulls(start(), english, unlabelled, seed=4)
+    assert found["emotion"] > 0 < found["BYOL"] and -1 <= found["cosine"] <= 1
+    # Without augmentation and predictor both copies are one, and the target the online network:
+    # the loss is at its least, and pulls at nothing.
+    still = ByolConfig(strength=0.0, predictor=False, seconds=None)
+    alike = pulls(start(), english, unlabelled, still, seed=3)
+    assert alike["BYOL"] == pytest.approx(0, abs=1e-4)
+    assert alike["emotion"] == pytest.approx(found["emotion"], rel=0.5)
+    after = weights(start())
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 # --- what is refused ---------------------------------------------------------------------------

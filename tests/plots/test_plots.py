@@ -114,6 +114,15 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "lines": lambda: plots.lines(
         {"loss": [3, 2, 1], "noise": [1, 1, 2]}, xlabel="step", ylabel="loss", level=1.4
     ),
+    "line_panels": lambda: plots.line_panels(
+        {name: pd.DataFrame({"plain": [3, 2], "new": [1, 2]}, [4, 1]) for name in ("ur", "de")},
+        xlabel="moods",
+        title="made up",
+    ),
+    "embedding_panels": lambda: plots.embedding_panels(
+        {name: np.random.default_rng(0).normal(size=(40, 5)) for name in ("before", "after")},
+        list(EMOTIONS) * 10,
+    ),
     "bars": lambda: plots.bars({"all": 1.0, "none": 1e-7}, xlabel="moved by", logarithmic=True),
     "dots": lambda: plots.dots({"angry": [1.0, 2.0], "sad": [0.0]}, xlabel="dB", title="Level"),
     "outlines": lambda: plots.outlines(
@@ -255,6 +264,28 @@ def test_lines_begin_at_zero_and_lie_where_they_were_taken() -> None:
     assert ax.get_legend() is None  # one curve needs no name beside the label of the axis
 
 
+def test_line_panels_keep_the_order_of_steps_and_share_colours() -> None:
+    table = pd.DataFrame({"plain": np.arange(20.0), "new": 1.0}, np.arange(0, 400, 20))
+    figure = plots.line_panels({"a": table, "b": table[["new"]], "c": table}, xlabel="", columns=2)
+    first, second, _, empty = figure.axes
+    assert [label.get_text() for label in first.get_xticklabels()][:2] == ["0", "60"]
+    assert first.lines[1].get_color() == second.lines[0].get_color()
+    assert np.asarray(first.lines[0].get_ydata()).tolist() == list(range(20))
+    assert not empty.axison
+
+
+def test_embeddings_are_drawn_at_length_1_and_at_one_scale() -> None:
+    points = np.array([[3.0, 0.0, 0.0], [-0.5, 0.0, 0.0], [0.0, 7.0, 0.0], [0.0, -1.0, 0.0]])
+    figure = plots.embedding_panels({"long": points, "short": points / 9}, list("abab"))
+    drawn = [
+        np.concatenate([np.asarray(dots.get_offsets()) for dots in ax.collections])
+        for ax in figure.axes
+    ]
+    assert np.allclose(np.linalg.norm(drawn[0], axis=1), 1)
+    assert np.allclose(np.abs(drawn[0]), np.abs(drawn[1]))
+    assert {ax.get_xlim() for ax in figure.axes} == {(-1.1, 1.1)}
+
+
 def test_bars_stand_in_order_from_the_top() -> None:
     ax = plots.bars({"first": 0.5, "second": 0.1}, xlabel="share", limits=(0, 1)).axes[0]
     assert [bar.get_width() for bar in ax.patches] == [0.5, 0.1]  # type: ignore[attr-defined]
@@ -387,6 +418,7 @@ def test_style_names_settings_of_matplotlib() -> None:
         (lambda: plots.embedding_scatter(np.zeros((3, 2)), ["sad"]), "labels"),
         (lambda: plots.embedding_scatter(np.zeros((3, 3)), ["sad"] * 3), "points"),
         (lambda: plots.lines({}, xlabel="step", ylabel="loss"), "curves"),
+        (lambda: plots.line_panels({}, xlabel="step"), "tables"),
         (lambda: plots.bars({}, xlabel="share"), "values"),
         (lambda: plots.outlines({"none": []}, xlabel="x"), "groups"),
         (lambda: plots.images({}, seconds=1, ylabel="band"), "pictures"),

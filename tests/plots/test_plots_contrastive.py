@@ -84,6 +84,14 @@ def test_differences_stand_about_zero_with_the_goal_dashed() -> None:
     assert "+0.03" in figure.get_supxlabel()
 
 
+def test_differences_take_the_rows_of_a_comparison() -> None:
+    names = {"label": "method", "test": "corpus"}
+    rows = [{names.get(key, key): value for key, value in row.items()} for row in ROWS]
+    same, figure = plots.differences(ROWS), plots.differences(rows)
+    assert isinstance(same, CourseFigure) and isinstance(figure, CourseFigure)
+    assert figure.to_png() == same.to_png()
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [

@@ -36,6 +36,12 @@ def test_a_bar_a_feature_in_its_familys_colour(names: bool) -> None:
     ] or not names
 
 
+def test_the_strongest_of_each_family() -> None:
+    values = {"F0": 0.1, "shimmer": 0.5, "jitter": -1.5, "peaks": 0.2}
+    (ax,) = family_bars(values, FAMILY, label="steps", strongest=1).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["F0", "jitter", "peaks"]
+
+
 def test_features_need_a_family() -> None:
     with pytest.raises(ValueError, match="'F9' has none"):
         family_bars({"F9": 1.0}, FAMILY, label="")
@@ -47,7 +53,7 @@ SCORES = pd.DataFrame({"emotion": [0.5, 0.75], "speaker": [0.25, 0.125]}, index=
 CHANCES = {"speaker": 0.0625, "emotion": 0.25}
 
 
-def test_scores_guessing_and_selectivity() -> None:
+def test_scores_guessing_and_what_lies_above_dealt_labels() -> None:
     left, right = probe_heatmaps(SCORES, CHANCES, SCORES / 2, "people").axes
     texts = [text.get_text() for text in left.texts if text.get_text()]
     assert texts == ["0.50", "0.25", "0.75", "0.12", "0.25", "0.06"]

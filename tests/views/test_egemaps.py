@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from lowser_lib.errors import AudioError
 from lowser_lib.views import View
 from lowser_lib.views.cache import extract_all
-from lowser_lib.views.egemaps import FAMILY, FEATURE_NAMES, MINIMUM_SAMPLES, EgemapsView
+from lowser_lib.views.egemaps import (
+    FAMILY,
+    FEATURE_NAMES,
+    MINIMUM_SAMPLES,
+    SIX_FAMILIES,
+    EgemapsView,
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,16 @@ def test_families_cover_all_features() -> None:
     assert counts == {"frequency": 24, "energy": 15, "spectral": 43, "temporal": 6}
     assert FAMILY["jitterLocal_sma3nz_amean"] == "frequency"
     assert FAMILY["equivalentSoundLevel_dBp"] == "energy"
+
+
+def test_six_families_tell_the_four_apart_further() -> None:
+    assert tuple(SIX_FAMILIES) == FEATURE_NAMES
+    pairs = {(SIX_FAMILIES[name], FAMILY[name]) for name in FEATURE_NAMES}
+    alone = {("pitch", "frequency"), ("timing", "temporal"), ("loudness", "energy")}
+    assert alone | {("spectrum", "spectral")} <= pairs
+    assert {four for six, four in pairs if six == "timing"} == {"temporal"}
+    assert SIX_FAMILIES["HNRdBACF_sma3nz_amean"] == "voice quality"
+    assert SIX_FAMILIES["F1frequency_sma3nz_amean"] == "formants"
 
 
 def test_equal_to_opensmile(reference: opensmile.Smile) -> None:

@@ -1,4 +1,4 @@
-"""Checks of chapter 05: BYOL's distance, what a target keeps of its first weights, the spread."""
+"""Checks of chapter 05: BYOL's distance, its moving average, the spread, claims."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ import math
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.utils import skip_init
 
-from lowser_lib.course.checks import Student, expect_close, gives, has_shape, run_check
+from lowser_lib.course.checks import (
+    Case,
+    Student,
+    expect_close,
+    gives,
+    has_shape,
+    run_check,
+    run_letters,
+)
 
 
 def check_distance(student: Student) -> None:
@@ -42,20 +52,46 @@ def check_distance(student: Student) -> None:
     ])  # fmt: skip
 
 
-def check_kept(student: Student) -> None:
-    """Check ``kept(taus)``: the share of a target's first weights that is left after some steps.
+def check_follow(student: Student) -> None:
+    """Check ``follow(target, online, tau)``: one step of the moving average of weights.
 
-    ``taus`` is a list of one τ a step. It gives the product.
+    Args:
+        student: The learner's function; ``target`` and ``online`` are networks of one shape. It
+            moves the target network's parameters in place and gives the network back.
     """
-    hint = "τ may change from step to step: every step has its own."
-    run_check("what a target keeps", student, [
-        gives(([0.9],), 0.9, "after one step at τ = 0.9",
-              (0.1, "that is what one step replaces; asked for is what it leaves.")),
-        gives(([0.5] * 3,), 0.125, "after three steps at τ = ½"),
-        gives(([0.5, 0.8, 1.0],), 0.4, "for τ = 0.5, 0.8 and 1",
-              (0.5**3, hint), ((2.3 / 3) ** 3, hint)),
-        gives(([0.9, 0.0, 0.9],), 0.0, "if a step on the way copies (τ = 0)"),
-        gives(([],), 1.0, "before the first step"),
+
+    def network() -> nn.Module:  # without torch's own generator, which is the learner's
+        ends = (skip_init(nn.Linear, *shape) for shape in ((2, 3), (3, 1)))
+        return nn.Sequential(next(ends), nn.BatchNorm1d(3), next(ends))
+
+    def after(follow: Student, tau: float) -> tuple[nn.Module, nn.Module]:
+        """Target and online network after a step; all their parameters were 0 and 1."""
+        pair = network(), network()
+        for part, value in zip(pair, (0.0, 1.0), strict=True):
+            for weights in part.parameters():
+                nn.init.constant_(weights, value)
+        back = follow(*pair, tau)
+        if back is not pair[0]:
+            raise ValueError("give the target network itself back, moved in place")
+        return pair[0], pair[1]
+
+    def step(tau: float, right: float, what: str, *mistakes: tuple[float, str]) -> Case:
+        def case(follow: Student) -> str | None:
+            target, online = after(follow, tau)
+            moved = [float(weights.detach().mean()) for weights in target.parameters()]
+            if any(float(weights.detach().mean()) != 1 for weights in online.parameters()):
+                return "the online network moved; only the target network may."
+            if 0.0 in moved and max(moved) > 0:
+                return "some parameters of the target network stayed; move every one, biases too."
+            return expect_close(moved[0], right, what, *mistakes)
+
+        return case
+
+    swapped = "that is what one step with 1 − τ gives: τ is the share that the target keeps."
+    run_check("a step of the target network", student, [
+        step(0.75, 0.25, "for weights 0 and 1 at τ = 0.75", (0.75, swapped)),
+        step(1.0, 0.0, "at τ = 1, where nothing moves,", (1.0, swapped)),
+        step(0.0, 1.0, "at τ = 0, which copies,", (0.0, swapped)),
     ])  # fmt: skip
 
 
@@ -89,3 +125,17 @@ def check_spread(student: Student) -> None:
         gives((points,), directions.std(axis=0).mean() * math.sqrt(5),
               "for twenty random vectors"),
     ])  # fmt: skip
+
+
+def check_claims(student: Student) -> None:
+    """Check ``claims() -> letters``: which of six claims about self-training to let pass.
+
+    Args:
+        student: The learner's function; it gives the letters as a set, list or text.
+    """
+    wrong = {
+        "A": "A does not pass: a head that learns its own answers grows surer, right or wrong.",
+        "D": "D does not pass: the target's labels chose the round, and then scored it.",
+        "E": "E does not pass: the tested clips were heard; a new speaker's were not.",
+    }
+    run_letters("which claims to let pass", student, {"B", "C", "F"}, wrong)

@@ -1,10 +1,76 @@
-"""Checks of chapter 06: labels dealt within groups, how a feature moves with an emotion."""
+"""Checks of chapter 06: a probe, labels dealt in groups, a feature that moves, conclusions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from lowser_lib.course.checks import Student, expect_shape, gives, has_shape, run_check
+from lowser_lib.course.checks import (
+    Student,
+    expect_close,
+    expect_shape,
+    gives,
+    has_shape,
+    run_check,
+    run_letters,
+)
+from lowser_lib.evaluation import probing
+
+
+def check_probe(student: Student) -> None:
+    """Check ``probe_by_hand(features, labels, groups)``: UAR of a probe on new groups.
+
+    Five folds of ``StratifiedGroupKFold`` with ``shuffle=True, random_state=0``; a logistic
+    regression on standardised features; the UAR of all answers together.
+
+    Args:
+        student: The learner's function; ``features`` is an array ``(n, d)``, ``labels`` and
+            ``groups`` are arrays ``(n,)``.
+    """
+    random = np.random.default_rng(0)
+    groups = np.repeat([f"voice {number}" for number in range(10)], 8)
+    voices = np.repeat(random.normal(size=(10, 6)), 8, axis=0) + 0.1 * random.normal(size=(80, 6))
+    # A mood a voice: whoever has heard the voice knows it.
+    given = np.repeat(np.where(np.arange(10) % 2, "glad", "sad"), 8).astype(object)
+    rare = np.where(np.arange(80) % 8 == 0, "rare", "common").astype(object)
+    hints = np.where(rare == "rare", 1.0, 0.0)[:, None] + random.normal(size=(80, 3))
+
+    def a_number(probe: Student) -> str | None:
+        return expect_shape(probe(voices.copy(), given.copy(), groups.copy()), ())
+
+    def new_groups(probe: Student) -> str | None:
+        answer = float(probe(voices.copy(), given.copy(), groups.copy()))
+        if answer > 0.7:
+            return "it knew moods that were dealt to voices: a voice it was asked had been heard."
+        right = probing.probe(voices, given, groups).score
+        return expect_close(answer, right, "for moods dealt to voices")
+
+    def every_class_alike(probe: Student) -> str | None:
+        answer = probe(hints.copy(), rare.copy(), groups.copy())
+        fold = probing.probe_folds(rare, groups)
+        accuracy = float(np.mean(probing.probe_answers(hints, rare, fold) == rare))
+        return expect_close(
+            answer,
+            probing.probe(hints, rare, groups).score,
+            "for a rare class and a common one",
+            (accuracy, "that is the accuracy; UAR is the mean of the recalls of all classes."),
+        )
+
+    run_check("a probe on new groups", student, [a_number, new_groups, every_class_alike])
+
+
+def check_shown(student: Student) -> None:
+    """Check ``follow() -> letters``: which of seven conclusions follow from probes.
+
+    Args:
+        student: The learner's function; it gives the letters as a set, list or text.
+    """
+    wrong = {
+        "B": "B does not follow: a mean over time, or a straight cut, may lose what is there.",
+        "D": "D does not follow: every speaker was heard in training, so none was new.",
+        "E": "E does not follow: a probe finds what is there, not what a model makes use of.",
+        "F": "F does not follow: the layer was chosen by the very speakers that score it.",
+    }
+    run_letters("which conclusions follow", student, {"A", "C", "G"}, wrong)
 
 
 def check_deal(student: Student) -> None:
