@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lowser_lib.evaluation import Answers, Interval, compared
-from lowser_lib.evaluation.comparison import MEAN
+from lowser_lib.evaluation.intervals import MEAN
 from lowser_lib.experiments import frozen_tables, paths, summaries
 from lowser_lib.experiments.profiles import LANGUAGES
 from lowser_lib.experiments.records import MATCHING, RunRecord, load_record, load_records

@@ -21,11 +21,7 @@ from lowser_lib.errors import RunError
 from lowser_lib.evaluation import Interval, exchange_test, mean_interval, paired_speaker_bootstrap
 from lowser_lib.evaluation.intervals import resample
 from lowser_lib.evaluation.significance import LEVEL, marked, smallest_p
-<<<<<<< HEAD
 from lowser_lib.experiments import budgets, frozen_tables, leaning, lexical
-from lowser_lib.experiments.ledger_figures import Missing, Records, budget_answers, budget_gain
-=======
-from lowser_lib.experiments import budgets, frozen_tables, lexical
 from lowser_lib.experiments.ledger_figures import (
     Missing,
     Records,
@@ -36,7 +32,6 @@ from lowser_lib.experiments.ledger_figures import (
     spread_change,
 )
 from lowser_lib.experiments.profiles import LANGUAGES
->>>>>>> 2a42a09 (Chapters 05 and 06 say what was found: self-training beside BYOL, Whisper among the views)
 from lowser_lib.experiments.records import MATCHING, RunRecord, load_records, predictions
 from lowser_lib.manifest import EMOTIONS
 

@@ -182,7 +182,6 @@ def embedding_scatter(
     return figure
 
 
-<<<<<<< HEAD
 VERDICT_COLOURS: Mapping[str, str] = {
     "agrees": "#228833", "smaller": "#CCBB44", "contradicts": "#EE6677", "cannot tell": "#4477AA",
     "not tested": "#888888", "left out": "#888888",
@@ -228,7 +227,9 @@ def claims(
     axes[0, 0].margins(x=0.12)
     figure.supxlabel(f"{xlabel} (dashed: no effect; diamond: the paper)", fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
-=======
+    return figure
+
+
 @styled
 def embedding_panels(embeddings: Mapping[str, ArrayLike], labels: ArrayLike) -> Figure:
     """Draw several embeddings of the same clips at one scale, to see how far apart they lie.
@@ -247,5 +248,4 @@ def embedding_panels(embeddings: Mapping[str, ArrayLike], labels: ArrayLike) -> 
         if (legend := ax.get_legend()) is not None:
             legend.remove()
         ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
->>>>>>> 2a42a09 (Chapters 05 and 06 say what was found: self-training beside BYOL, Whisper among the views)
     return figure
