@@ -458,7 +458,7 @@ def test_a_launcher_gets_the_lock_without_what_needs_a_gpu(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_launcher_builds_the_package_in_an_environment_of_its_own(tmp_path: Path) -> None:
     # No network: what the lock names is found in this environment's folder, the rest is built.
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
     python = tmp_path / "env" / "bin" / "python"
     (site,) = (tmp_path / "env").glob("lib/python3.*/site-packages")
     (site / "here.pth").write_text(sysconfig.get_path("purelib"))
