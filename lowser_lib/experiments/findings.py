@@ -92,7 +92,7 @@ def of_people(notebook: Any) -> list[tuple[int, Finding, bool]]:
     It does if what it says or compares was computed from measurements on people: a record of the
     profile ``open``, which a chapter asks for by that name, by :mod:`.people` or by the ledger.
     The code of the cells tells; nothing is run. A sentence that names synthetic speech and no
-    people speaks of that.
+    people speaks of that; one that names people, or stands beside a figure of them alone, of these.
 
     Args:
         notebook: An executed notebook node of nbformat 4.
@@ -113,10 +113,19 @@ def of_people(notebook: Any) -> list[tuple[int, Finding, bool]]:
             if content is not None:
                 known = Finding(**dict(content))
                 said = [people for text, people in calls if _fits(text, known.sentence)]
-                words = known.sentence.lower()
-                synthetic = "synthetic" in words and "people" not in words
-                found.append((number, known, any(said) and not synthetic))
+                words = " ".join([known.sentence, *_alts(cell)]).lower()
+                if "synthetic" in known.sentence.lower() and "people" not in known.sentence.lower():
+                    said = []
+                elif "people" in words and "synthetic" not in words:
+                    said = [True]
+                found.append((number, known, any(said)))
     return found
+
+
+def _alts(cell: Any) -> Iterator[str]:
+    """Words of a cell's figures."""
+    for output in cell.get("outputs", []):
+        yield str(output.get("metadata", {}).get("image/png", {}).get("alt", ""))
 
 
 def _read(node: ast.stmt, names: set[str], calls: list[tuple[str, bool]], inside: bool) -> None:
