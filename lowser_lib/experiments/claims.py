@@ -70,10 +70,10 @@ _LANGUAGES = {"ur": "Urdu", "de": "German", "bn": "Bangla"}
 _BASELINE = {"ur": 0.547, "de": 0.750, "bn": 0.572}
 _GAIN = {"ur": 0.106, "de": 0.152, "bn": 0.139}
 _METHODS = {"speaker_contrastive": "speaker-contrastive learning", "byol": "BYOL"}
-_PAYS: dict[str, Any] = {"chapter": "05", "heading": "9 · Does it pay?"}
+_PAYS: dict[str, Any] = {"chapter": "05", "heading": "7 · Does it pay?"}
 _BOTH = "lowser sweep speaker_contrastive --profile {profile} && lowser sweep byol " \
     "--profile {profile}"  # fmt: skip
-_FOLDS: dict[str, Any] = {"chapter": "05", "heading": "10 · 29 speakers"}
+_FOLDS: dict[str, Any] = {"chapter": "05", "heading": "8 · 29 speakers"}
 _GENDERS: dict[str, Any] = {"chapter": "08", "heading": "1 · The gap", "command": _BOTH,
                             "built": {"fast": TUNED}}  # fmt: skip
 _BUDGETS: dict[str, Any] = {"chapter": "07", "heading": "8 · On real speech", "needs": OWN_GPU,
@@ -141,7 +141,7 @@ P1 = (
         "separation", "P1", "After self-supervision the classes separate better (t-SNE)", "",
         "macro-F1 of a probe within Urdu on frozen embeddings, after stage one less before: a "
         "picture is no measurement", "probe_change", {}, chapter="04",
-        heading="8 · What is left of the emotion", command="lowser run --profile {profile} "
+        heading="7 · The conflict", command="lowser run --profile {profile} "
         "--chapters 04",
     ),
     Claim(
@@ -168,7 +168,7 @@ P1 = (
     Claim(
         "speaker-invariant", "P1", "Stage one makes representations speaker-invariant", "",
         "speakers told apart by new sentences, after less before", "identified_change",
-        {"language": "ur"}, sign=-1, chapter="04", heading='7 · "Invariant"',
+        {"language": "ur"}, sign=-1, chapter="04", heading="6 · Before and after",
         command="lowser sweep speaker_contrastive --profile {profile} --languages ur",
     ),
     Claim(
