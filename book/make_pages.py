@@ -224,7 +224,7 @@ the chapter.
 SIX = {
     "01": ("With speakers on both sides", "ravdess; urdu; emodb"),
     "03": ("first block", "People, tiny.en"),
-    "04": ("Subtracting the speaker's mean", "by subtracting the speaker's mean"),
+    "04": ("Subtracting the speaker's mean", "speaker's mean subtracted"),
     "05": ("self-training adds", "self-training − none, macro-F1, people"),
     "07": ("significantly better", "pairwise − scratch"),
     "09": ("where words go with emotions", "people, nEMO"),
