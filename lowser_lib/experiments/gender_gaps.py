@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from lowser_lib.corpora import EMOTIONS
 from lowser_lib.evaluation import Answers, Interval
 from lowser_lib.evaluation.gaps import CONDITIONAL, MIX, UNDERSTANDING, gap_change, gaps
 from lowser_lib.evaluation.groups import BETWEEN, by_group
-from lowser_lib.evaluation.intervals import paired
+from lowser_lib.evaluation.intervals import paired, resample
 from lowser_lib.experiments import paths
 from lowser_lib.experiments.frozen_tables import by_target, stacked
 from lowser_lib.experiments.ledger_figures import answers_of
@@ -317,6 +319,22 @@ def outcome(after: Answers, before: Answers) -> Outcome:
         moved=moved,
         ends={group: (then[group], now[group]) for group in BETWEEN},
     )
+
+
+def gain_of_worse_off(after: Mapping[str, Answers], before: Mapping[str, Answers]) -> Interval:
+    """What the worse-off gender gains in UAR, mean over corpora, over speakers and seeds.
+
+    Args:
+        after: Answers with the remedy, by corpus.
+        before: Without it, on the same clips.
+    """
+    gains = []
+    for corpus, its in before.items():
+        scores = _uar(its)
+        inside = its.group == its.groups.index(min(scores, key=lambda group: scores[group]))
+        sides = (resample(side.where(inside), "uar") for side in (after[corpus], its))
+        gains.append(next(sides) - next(sides))
+    return (reduce(add, gains) * (1 / len(gains))).interval(limits=(-1, 1))
 
 
 def remedies(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:

@@ -121,6 +121,9 @@ def test_a_remedy_that_helps_women_closes_the_gap_by_raising(tmp_path: Path) -> 
     assert math.isclose(after - before, found.moved["female"].estimate)
     assert found.before.estimate == pytest.approx(before - found.ends["male"][0])
     assert math.isclose(found.after.estimate - found.before.estimate, found.change.estimate)
+    twice = [{corpus: answers_in(name) for corpus in "ab"} for name in ("with", "without")]
+    gain = gender_gaps.gain_of_worse_off(*twice)
+    assert gain.estimate == pytest.approx(found.moved["female"].estimate) and gain.low > 0
 
 
 def test_a_remedy_that_pulls_men_down_levels_down(tmp_path: Path) -> None:
