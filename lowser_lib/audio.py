@@ -45,6 +45,9 @@ def load_audio(path: Path | str) -> np.ndarray:
     Channels are averaged, other rates are resampled (soxr, very high quality), and what overshoots
     full scale a little is clipped.
 
+    Args:
+        path: A wav, flac, ogg or mp3 file, whatever its name ends in.
+
     Returns:
         Waveform, float32 of shape (samples,) at 16 kHz, within [-1, 1], finite, not silent.
 
@@ -60,6 +63,7 @@ def locate(path: str, roots: Sequence[Path] | Path) -> Path:
     """Find the file of a manifest row below one of several roots.
 
     Args:
+        path: Path relative to a root, as in the manifest.
         roots: Folders that hold corpora. The first that has the file wins, in the order given.
 
     Raises:
@@ -89,7 +93,9 @@ def check_files(
     the one in the manifest (another version of the corpus, or a file replaced since).
 
     Args:
+        table: A manifest.
         roots: Folders that hold corpora, as in :func:`locate`.
+        jobs: Files decoded at the same time; -1 for one a core.
 
     Returns:
         The rows whose files are good, numbered from 0, possibly none; and the others as a list of
@@ -104,6 +110,11 @@ def check_files(
 
 def usable_clips(name: str, root: Path, jobs: int = 1) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Manifest of the clips of one corpus that can be learned from, each decoded once.
+
+    Args:
+        name: Name of the corpus in the registry (``urdu``, ``table:my_corpus``).
+        root: The corpora root, in which the corpus has its folder.
+        jobs: Files read at the same time; -1 for one a core.
 
     Returns:
         The rows of 0.5 to 12 s whose files are good, possibly none; and all that was left out: what
@@ -120,7 +131,12 @@ def usable_clips(name: str, root: Path, jobs: int = 1) -> tuple[pd.DataFrame, li
 
 
 def faulty_rows(root: Path, jobs: int = 1) -> Callable[[list[Row]], list[Exclusion]]:
-    """The check of :func:`check_files` for rows, as :func:`lowser_lib.corpora.verify` takes it."""
+    """The check of :func:`check_files` for rows, as :func:`lowser_lib.corpora.verify` takes it.
+
+    Args:
+        root: The corpora root.
+        jobs: Files decoded at the same time; -1 for one a core.
+    """
 
     def check(rows: list[Row]) -> list[Exclusion]:
         columns = [(row.path, row.duration, row.sample_rate) for row in rows]

@@ -43,7 +43,11 @@ _PART = re.compile(r"\..*\.[0-9a-f]{32}\.part", re.DOTALL)
 
 
 def home() -> Path:
-    """Folder for what the course makes; the user's cache folder unless ``LOWSER_HOME`` is set."""
+    """Folder for what the course makes; the user's cache folder unless ``LOWSER_HOME`` is set.
+
+    Returns:
+        An absolute path. The folder need not exist yet.
+    """
     chosen = os.environ.get(HOME_VARIABLE, "").strip()
     if chosen:
         folder = Path(chosen)
@@ -65,6 +69,7 @@ def writing(
 
     Args:
         path: The file or folder that is written.
+        error: The error to raise.
         elsewhere: What to do where the place itself is no good.
 
     Raises:
@@ -85,7 +90,12 @@ def writing(
 
 
 def why(cause: OSError, path: Path | None = None) -> str:
-    """The cause of a failed call of the system in words, with its file if that is another one."""
+    """The cause of a failed call of the system in words, with its file if that is another one.
+
+    Args:
+        cause: What the system answered.
+        path: The file that is named already.
+    """
     reason = cause.strerror or str(cause) or type(cause).__name__
     culprit = Path(os.fsdecode(cause.filename)) if isinstance(cause.filename, str | bytes) else path
     if culprit is None or culprit == path or _PART.fullmatch(culprit.name):
@@ -98,6 +108,11 @@ def whole_file(
     path: Path, error: type[LowserError] = RunError, elsewhere: str = "choose another folder"
 ) -> Iterator[Path]:
     """Give a path to write to; its file takes the place of ``path`` when the block is left.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        error: The error to raise where it cannot be written.
+        elsewhere: What to do where the folder is no good.
 
     Yields:
         A new path in the same folder. The block does nothing but write it.
@@ -128,6 +143,9 @@ def whole_file(
 @contextlib.contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
     """Give a new hidden folder beside a path, to be moved there when it is complete.
+
+    Args:
+        path: The folder to come; the one above it is made where it is missing.
 
     Yields:
         A folder. The caller renames it; what is left of it is removed when the block is left.
@@ -167,7 +185,9 @@ def write_json(
     """Write JSON, indented, with a final line end; keys keep their order.
 
     Args:
+        path: The file.
         content: Plain values; a mapping where it is to be sealed.
+        error: The error to raise where it cannot be written.
         sealed: Whether to add the content's own hash, which :func:`read_json` compares.
 
     Raises:
@@ -187,7 +207,17 @@ def write_safetensors(
     error: type[LowserError],
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Write named tensors in the safetensors format, whole or not at all."""
+    """Write named tensors in the safetensors format, whole or not at all.
+
+    Args:
+        path: The file.
+        tensors: Tensors by name, on any device.
+        error: The error to raise where it cannot be written.
+        notes: Words to keep beside them.
+
+    Raises:
+        LowserError: ``error``: the file cannot be written; what was there stays.
+    """
     import safetensors.torch  # imported late, as torch is: most files need neither
 
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -202,6 +232,9 @@ def read_json(path: Path, error: type[LowserError], remedy: str, sealed: bool = 
     """Read JSON; where it is sealed, compare the hash and leave it out.
 
     Args:
+        path: The file.
+        error: The error to raise where it is missing or damaged.
+        remedy: What to do then.
         sealed: Whether to refuse a file that has no seal.
 
     Raises:
@@ -226,6 +259,9 @@ def read_safetensors(
     """Read named tensors, and make sure that they are the ones meant.
 
     Args:
+        path: A file in the safetensors format.
+        error: The error to raise where it is missing or damaged.
+        remedy: What to do then.
         expected: The SHA-256 that the file must have; None takes any.
 
     Raises:
@@ -252,10 +288,17 @@ def read_safetensors(
 def read_card(path: Path, error: type[LowserError]) -> dict[str, Any]:
     """Read the card of an encoder that comes with LowSER.
 
+    Args:
+        path: The card, JSON.
+        error: The error to raise where it is missing or damaged.
+
     Returns:
         ``dims``, ``description``, and ``sha256`` of the weights' file (null as long as no weights
         are shipped); once trained also ``training``: settings, hours of speech, and phoneme error
         rates as shares of 1.
+
+    Raises:
+        LowserError: ``error``: the card is missing or damaged.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -277,9 +320,14 @@ def fetch(
 
     Args:
         name: What they are called, for messages.
+        url: Where they are published.
         path: Where they are kept; what arrives incomplete or with another hash is not kept.
         sha256: What the file must hash to, as hexadecimal digits; None takes what comes.
+        error: The error to raise where they cannot be had.
         otherwise: What else may be put at ``path``.
+
+    Returns:
+        ``path``.
 
     Raises:
         LowserError: ``error``: there is no network, or the file has another hash.
@@ -331,6 +379,9 @@ def tensor_hash(tensors: Mapping[str, Any]) -> str:
     Args:
         tensors: name -> torch tensor, such as ``encoder.conv1.weight``; what is no tensor is left
             out.
+
+    Returns:
+        Hexadecimal digits.
     """
     digest = hashlib.sha256()
     for name in sorted(name for name, tensor in tensors.items() if hasattr(tensor, "half")):
@@ -349,7 +400,11 @@ def _seal(content: Mapping[str, Any]) -> str:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """What has not got its name yet, in a folder itself: of writers at work, or killed ones."""
+    """What has not got its name yet, in a folder itself: of writers at work, or killed ones.
+
+    Args:
+        folder: A folder; it need not exist.
+    """
     try:
         return sorted(path for path in folder.iterdir() if _PART.fullmatch(path.name))
     except OSError:
@@ -372,7 +427,11 @@ def size(path: Path) -> int:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left in a folder a day ago or earlier; in doubt, nothing."""
+    """Remove what killed processes left in a folder a day ago or earlier; in doubt, nothing.
+
+    Args:
+        folder: A folder; it need not exist.
+    """
     for part in leftovers(folder):
         # Its writer may be alive, and give it its name at any moment.
         with contextlib.suppress(OSError):

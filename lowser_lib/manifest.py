@@ -56,6 +56,9 @@ _REQUIRED_TEXT = tuple(column for column in _TEXT if column not in _NULLABLE)
 def validate(manifest: pd.DataFrame) -> pd.DataFrame:
     """Hold a manifest to its schema.
 
+    Args:
+        manifest: The table to check; it is not changed.
+
     Returns:
         A copy with the columns in order and of their types; the rows and their index are kept.
 
@@ -248,6 +251,7 @@ def emotion_codes(table: pd.DataFrame, classes: Sequence[str] = EMOTIONS) -> np.
     """Emotions as numbers, in one order everywhere: their places in ``classes``.
 
     Args:
+        table: Rows of a manifest.
         classes: The classes, by default the four of the course.
 
     Returns:
@@ -263,6 +267,9 @@ def from_rows(rows: Iterable[Row]) -> pd.DataFrame:
     Emotions are merged into the four classes by :func:`class_of`, but for classes that a corpus
     names itself. Whatever lies outside becomes null, and is still to be read in ``raw_label``:
     ``skew_table(manifest, rows=("corpus", "raw_label"))`` shows which label went where.
+
+    Args:
+        rows: Rows of one corpus or of several, in any order.
 
     Returns:
         A validated manifest, sorted by ``utterance_id``, numbered from 0.
@@ -311,6 +318,11 @@ def keep_durations(
 ) -> tuple[pd.DataFrame, list[Exclusion]]:
     """Keep utterances of a given length; the defaults are those of Gong et al. 2025.
 
+    Args:
+        manifest: A manifest.
+        minimum: Shortest length kept, in seconds.
+        maximum: Longest length kept, in seconds.
+
     Returns:
         The rows within the limits (both included), numbered from 0, possibly none; and the others
         as a list of exclusions that tell each length.
@@ -335,7 +347,15 @@ def keep_durations(
 
 
 def save(manifest: pd.DataFrame, path: Path) -> None:
-    """Write a manifest as Parquet: complete or not at all."""
+    """Write a manifest as Parquet: complete or not at all.
+
+    Args:
+        manifest: A manifest; it is validated first.
+        path: The file to write; its folder is made if need be, an older file replaced.
+
+    Raises:
+        ManifestError: The manifest breaks its schema, or the file cannot be written.
+    """
     valid, path = validate(manifest), Path(path)
     with files.whole_file(path, ManifestError) as part:
         # Checksums let `load` notice a flipped bit in a file that is otherwise well formed.
@@ -374,6 +394,7 @@ def skew_table(
     emotion is null) only where there are such rows.
 
     Args:
+        manifest: A manifest.
         rows: Column or columns of the manifest that make the rows of the table.
         columns: Column of the manifest that makes its columns.
 

@@ -30,6 +30,7 @@ def own_sentences(manifest: pd.DataFrame, seed: int) -> dict[str, tuple[str, ...
 
     Args:
         manifest: A manifest with the column ``text_id``; clips without a sentence do not count.
+        seed: Another seed deals otherwise.
 
     Returns:
         Emotion to its own sentences, sorted.
@@ -54,6 +55,10 @@ def own_sentences(manifest: pd.DataFrame, seed: int) -> dict[str, tuple[str, ...
 def roles(manifest: pd.DataFrame, owners: Mapping[str, tuple[str, ...]]) -> np.ndarray:
     """Whose sentence each clip says.
 
+    Args:
+        manifest: A manifest whose rows all have an emotion.
+        owners: Emotion to its own sentences, as of :func:`own_sentences`.
+
     Returns:
         One of :data:`ROLES` a clip, shape (n,).
     """
@@ -64,7 +69,15 @@ def roles(manifest: pd.DataFrame, owners: Mapping[str, tuple[str, ...]]) -> np.n
 
 
 def room(manifest: pd.DataFrame, owners: Mapping[str, tuple[str, ...]]) -> int:
-    """The most clips that :func:`leaning` can draw whatever the lean."""
+    """The most clips that :func:`leaning` can draw whatever the lean.
+
+    Args:
+        manifest: A manifest in which every emotion says all sentences.
+        owners: Emotion to its own sentences.
+
+    Returns:
+        A multiple of four; 0 where an emotion never says one of its own.
+    """
     cells = manifest.groupby(["emotion", "text_id"]).size()
     every = {str(text) for text in manifest["text_id"].dropna()}
     least = min(
@@ -90,6 +103,7 @@ def leaning(
         manifest: A manifest; rows without an emotion or a sentence are never drawn.
         lean: From 0, words say nothing, to 1, each emotion says its own sentences alone.
         total: Clips drawn, a multiple of four; see :func:`room`.
+        seed: Another seed draws others.
         owners: Emotion to its own sentences; None: :func:`own_sentences` of this seed. Speech that
             is to lean the same way, such as that of other speakers, has to be given the same.
 
@@ -169,6 +183,8 @@ def skewed(
             ``unknown``, are never drawn.
         share: The group's share, from 0 to 1.
         total: Clips drawn, a multiple of four where they are labelled.
+        seed: Another seed draws others.
+        column: The column that names the groups.
         value: The group; all others together have the rest.
 
     Returns:

@@ -44,6 +44,8 @@ def speaker_folds(
 
     Args:
         manifest: A manifest whose rows are all labelled and whose speakers are all known.
+        n_folds: Number of folds, at least 2.
+        seed: Another seed gives other folds, about as even.
 
     Returns:
         An iterator over (train, test) manifests. Each row is in exactly one test part.
@@ -75,6 +77,7 @@ def speaker_split(
             of their own.
         fraction: Share of each class to hold out, above 0 and below 1. Whole speakers allow it
             only roughly; to have each class on both sides comes before the exact share.
+        seed: Another seed gives another split, about as even.
 
     Returns:
         The manifests (train, held_out), neither empty.
@@ -101,6 +104,7 @@ def label_budget(manifest: pd.DataFrame, per_class: int, seed: int) -> pd.DataFr
     Args:
         manifest: A manifest; rows without an emotion are never drawn.
         per_class: Utterances drawn of each of the four classes, at least 1.
+        seed: Another seed draws others.
 
     Returns:
         The rows drawn, 4 × ``per_class`` of them, in manifest order.
@@ -129,6 +133,9 @@ def label_budget(manifest: pd.DataFrame, per_class: int, seed: int) -> pd.DataFr
 
 def assert_speaker_disjoint(*manifests: pd.DataFrame) -> None:
     """Make sure that no two manifests share a speaker.
+
+    Args:
+        *manifests: The parts of a split, at least two.
 
     Raises:
         SplitError: Naming the speakers shared, and by which parts (counted from 1).

@@ -134,6 +134,7 @@ def contrastive(strength: float = 1.0, probability: float = 0.5) -> Compose:
     spectrograms. Masks are last: what is hidden is not to be stretched or mixed with other voices.
 
     Args:
+        strength: from 0 to 1, of all seven.
         probability: chance of each clip to meet each of them. Our choice of a half: three or four
             of seven a clip, and every clip is also met without each.
 
@@ -148,6 +149,14 @@ def byol(strength: float = 1.0, probability: float = 0.5) -> Compose:
 
     Our choice: three that leave pitch, tempo and voice alone, which emotions live by, at about half
     the strength that :func:`contrastive` gives them: 10 dB less noise, masks half as wide.
+
+    Args:
+        strength: from 0 to 1, of all three.
+        probability: chance of each clip to meet each of them; our choice, as in
+            :func:`contrastive`.
+
+    Raises:
+        ValueError: a number is out of range.
     """
     return Compose(
         [
@@ -165,6 +174,13 @@ def voice(strength: float = 1.0, probability: float = 0.5) -> Compose:
     they were theirs. Our choice: speed perturbation as it is, which moves pitch by up to 1.7
     semitones, and a spectral stretch by up to the sixth that vocal tracts differ by. It takes away
     some of what tells emotions, too: see what it costs.
+
+    Args:
+        strength: from 0 to 1, of both.
+        probability: chance of each clip to meet each of them.
+
+    Raises:
+        ValueError: a number is out of range.
     """
     return Compose(
         [
@@ -176,6 +192,11 @@ def voice(strength: float = 1.0, probability: float = 0.5) -> Compose:
 
 def named(name: str, strength: float = 1.0, probability: float = 0.5) -> Compose:
     """A preset, or one augmentation in its usual range, by name: what a sweep over types varies.
+
+    Args:
+        name: ``"contrastive"``, ``"byol"``, ``"voice"``, or one of :data:`KINDS`.
+        strength: from 0 to 1.
+        probability: chance of each clip to meet each augmentation.
 
     Raises:
         ValueError: there is no such augmentation, or a number is out of range.

@@ -63,6 +63,8 @@ def hide(
     """Put the clip's own mean where a frame or a band is hidden.
 
     Args:
+        clips: ``(B, n_mels, T)``.
+        lengths: ``(B,)``.
         frames: ``(B, T)`` truth values, which frames are hidden; none behind a clip's end.
         bands: ``(B, n_mels)`` truth values, which bands are hidden.
     """
@@ -86,6 +88,8 @@ def runs(width: Tensor, start: Tensor, widest: Tensor, available: Tensor, size: 
         width: ``(B, masks)`` in 0..1, share of the widest.
         start: ``(B, masks)`` in 0..1, place of the first among those that leave room for the run.
         widest: ``(B,)``, what no run is wider than.
+        available: ``(B,)``, length of the axis for each clip.
+        size: length of the axis for the batch.
 
     Returns:
         ``(B, size)`` truth values on the CPU.
@@ -198,6 +202,14 @@ class SpecAugment(Transform):
 
     The defaults are the paper's mild policy ("SM"): it is made for 80 bands and frames of 10 ms, as
     ours are. ``strength`` scales all three parts.
+
+    Attributes:
+        warp_frames: furthest move of a :class:`TimeWarp`.
+        frames: widest time mask, in frames.
+        proportion: largest part of a clip that one time mask hides.
+        time_masks: how many.
+        bands: widest frequency mask.
+        band_masks: how many.
     """
 
     warp_frames: int = 40
@@ -323,6 +335,10 @@ class SpectralStretch(Transform):
 def source_bands(factor: Tensor, n_mels: int) -> Tensor:
     """Where each band of a stretched spectrogram is read.
 
+    Args:
+        factor: ``(B,)`` float64; frequencies are multiplied by it.
+        n_mels: number of mel bands between 0 and 8000 Hz.
+
     Returns:
         ``(B, n_mels)`` float64 in 0..n_mels − 1: a number of a band, between two of them as a rule.
     """
@@ -395,6 +411,7 @@ def source_frames(place: Tensor, moved: Tensor, last: Tensor, size: int) -> Tens
         place: ``(B,)`` float64, frame that moves.
         moved: ``(B,)`` where it comes to lie.
         last: ``(B,)`` number of the clip's last frame.
+        size: frames of the batch.
 
     Returns:
         ``(B, size)`` float64 in 0..last: frame numbers, between two of them as a rule. They rise

@@ -257,6 +257,8 @@ def mix_labels(mixing: Tensor, labels: Tensor, n_classes: int) -> Tensor:
 
     Args:
         mixing: ``(B, B)``, from :class:`~lowser_lib.augment.base.Augmented`.
+        labels: ``(B,)`` whole numbers, class of each clip before it was mixed.
+        n_classes: number of classes.
 
     Returns:
         ``(B, n_classes)``, rows that sum to 1, on the device of ``mixing``.

@@ -56,6 +56,9 @@ class NamedClass(str):
 def class_of(word: str | None) -> str | None:
     """Class of an emotion given in plain English.
 
+    Args:
+        word: An emotion such as ``anger``, ``Excited`` or ``fearful``, or None.
+
     Returns:
         One of :data:`EMOTIONS`, or None for no emotion and for one outside the four; a
         :class:`NamedClass` as it is.
@@ -225,6 +228,9 @@ class Corpus(ABC):
     def utterances(self, folder: Path) -> Iterator[Utterance | Exclusion]:
         """List what the corpus folder holds, in an order that is the same on every machine.
 
+        Args:
+            folder: The corpus folder itself (not the corpora root); it exists.
+
         Yields:
             An :class:`Utterance` for each clip that fits the layout, an :class:`Exclusion` for
             each sound file or label line that does not.
@@ -244,6 +250,7 @@ class Corpus(ABC):
         """Say what else should be known of the folder, a line each; nothing by default.
 
         Args:
+            folder: The corpus folder.
             named: Paths that :meth:`utterances` gave, of utterances and of exclusions.
         """
         return []
@@ -264,10 +271,19 @@ class NamedCorpus(Corpus):
 
     @abstractmethod
     def utterance(self, path: str, match: re.Match[str]) -> Utterance | Exclusion:
-        """Read one clip from its name."""
+        """Read one clip from its name.
+
+        Args:
+            path: The file, relative to the corpus folder.
+            match: What :attr:`pattern` found in the name.
+        """
 
     def no_speech(self, path: str, match: re.Match[str]) -> str:
         """Say why a well-named file is no clip of the corpus, whatever else has its name.
+
+        Args:
+            path: The file, relative to the corpus folder.
+            match: What :attr:`pattern` found in the name.
 
         Returns:
             The reason, or nothing for a clip.
@@ -307,6 +323,7 @@ def faults(listing: Listing, base: str = "") -> Iterator[Exclusion]:
     """What could not be looked at, as exclusions.
 
     Args:
+        listing: Of a corpus folder or one in it.
         base: Path of that folder relative to the corpus folder, with a slash behind it.
     """
     for entry in listing.faults:
@@ -355,6 +372,10 @@ def table_rows(
     """Read a label table that comes with a corpus.
 
     Args:
+        corpus: Name of the corpus, for messages.
+        table: The file, with a header.
+        columns: Columns that it must have.
+        remedy: What to do where it is missing.
         tabs: Whether tabs part the fields, and quotation marks quote nothing; else commas.
 
     Yields:

@@ -30,6 +30,9 @@ _LFS_POINTER = b"version https://git-lfs"
 def decode(path: Path | str) -> tuple[np.ndarray, int]:
     """Read a sound file as it is stored.
 
+    Args:
+        path: A wav, flac, ogg or mp3 file, whatever its name ends in.
+
     Returns:
         Samples, float32 of shape (samples, channels), integers scaled to [-1, 1); and their rate
         in Hz.
@@ -66,6 +69,9 @@ def decode(path: Path | str) -> tuple[np.ndarray, int]:
 
 def read_header(file: Path) -> tuple[float, int] | str:
     """Read duration and sample rate; only a file that announces no length is decoded for them.
+
+    Args:
+        file: The sound file; its content, not its ending, says which format it has.
 
     Returns:
         Duration in seconds and sample rate in Hz; or, in one line, why they cannot be had.
@@ -122,7 +128,11 @@ def reason_of(error: AudioError, file: Path | str) -> str:
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Tell whether a fault may be gone at the next look: a permission, a busy or remote disk."""
+    """Tell whether a fault may be gone at the next look: a permission, a busy or remote disk.
+
+    Args:
+        error: What was raised, or the AudioError that came of it.
+    """
     cause = error.__cause__ if isinstance(error, AudioError) else error
     lasting = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
     return isinstance(cause, OSError) and not isinstance(cause, lasting)

@@ -84,8 +84,10 @@ def fetch(
     """Bring a corpus in: ``root/NAME`` is complete afterwards, or untouched.
 
     Args:
+        name: A registered corpus.
         root: The corpora root; made where needed.
         dry_run: Only say what would be done; nothing is fetched or written.
+        progress: Show a progress bar on standard error.
         retries: How often to begin anew after a broken connection or a wrong hash.
         keep_archives: Leave the archives in ``root/archives`` after they are unpacked.
 
@@ -148,7 +150,20 @@ def _bring(
 def fetch_archive(
     download: Download, root: Path, *, progress: bool = True, retries: int = 3
 ) -> Path:
-    """Fetch one archive to ``root/archives``; an archive that lies there is checked and used."""
+    """Fetch one archive to ``root/archives``; an archive that lies there is checked and used.
+
+    Args:
+        download: What to fetch.
+        root: The corpora root.
+        progress: Show a progress bar on standard error.
+        retries: How often to begin anew.
+
+    Returns:
+        The archive.
+
+    Raises:
+        DownloadError: No connection, a wrong size, or a wrong hash.
+    """
     folder = Path(root) / ARCHIVES
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
@@ -242,6 +257,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or tar archive, refusing names that lead out of the folder.
 
     Args:
+        archive: A ``.zip``, or a tar in any compression that Python knows.
         folder: An existing folder. After an error it may hold part of the archive.
 
     Raises:

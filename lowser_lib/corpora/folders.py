@@ -63,6 +63,9 @@ def walk(folder: Path) -> Iterator[Entry]:
     Folders behind links come last, so that a folder goes by its own name where it has one. A folder
     is entered once, and never one that holds the link itself: a circle of links ends.
 
+    Args:
+        folder: Where to look, at any depth.
+
     Yields:
         Files, and whatever is neither a file nor a folder. Folders themselves are not named, except
         with a fault: unreadable, in a circle, or named like a sound.
@@ -118,7 +121,11 @@ def _no_status(item: os.DirEntry[str], error: OSError) -> str:
 
 
 def no_file(path: Path) -> str:
-    """Say why a path that is there leads to no file; empty for a file, and where nothing is."""
+    """Say why a path that is there leads to no file; empty for a file, and where nothing is.
+
+    Args:
+        path: Anything.
+    """
     try:
         return no_regular_file(path.stat().st_mode)
     except (OSError, ValueError) as error:
@@ -128,7 +135,11 @@ def no_file(path: Path) -> str:
 
 
 def no_regular_file(mode: int) -> str:
-    """Say what something is that can only be waited for, not read; empty for a file."""
+    """Say what something is that can only be waited for, not read; empty for a file.
+
+    Args:
+        mode: As in :attr:`os.stat_result.st_mode`.
+    """
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a named pipe",
@@ -144,6 +155,7 @@ def list_sounds(folder: Path, suffixes: tuple[str, ...] = AUDIO_SUFFIXES) -> Lis
     """List the sound files below a folder, and what only looks like one.
 
     Args:
+        folder: Where to look, at any depth.
         suffixes: Endings wanted, in lower case; ``.WAV`` matches ``.wav``.
     """
     sounds: list[str] = []

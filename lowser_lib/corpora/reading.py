@@ -68,7 +68,13 @@ def survey(name: str, root: Path, jobs: int = 1, as_it_came: bool = False) -> Re
     """Read a corpus as :func:`read` does, with notes on what is in its folder besides.
 
     Args:
+        name: A registered name or ``table:NAME``.
+        root: The corpora root.
+        jobs: Threads that read headers; -1 takes one a core.
         as_it_came: For a corpus whose clips are made from others: list those.
+
+    Raises:
+        CorpusError: As :func:`read`.
     """
     corpus = get(name)
     folder = corpus_folder(corpus, root)
@@ -178,10 +184,15 @@ class Verification:
     """A corpus folder beside its data card.
 
     Attributes:
+        name: Name of the corpus.
+        folder: The folder that was looked at.
+        rows: One row a readable clip.
+        exclusions: What was left out, with reasons.
         counts: What :attr:`DataCard.expected` speaks of, as found.
         differences: One line for each count that is not the complete corpus's.
         duplicates: Groups of clips whose files are the same byte for byte; empty when not looked
             for.
+        notes: What else should be known, a line each.
         known: Whether the complete corpus's counts are known at all.
     """
 
@@ -206,7 +217,11 @@ class Verification:
         return self.ok and self.known and not self.differences
 
     def summary(self, most: int = 10) -> str:
-        """Write the report as plain text."""
+        """Write the report as plain text.
+
+        Args:
+            most: How many exclusions, duplicates and notes to list; the rest is counted.
+        """
         state = "complete" if self.complete else "readable, but not complete"
         if not self.rows:
             state = "nothing readable"
@@ -234,6 +249,9 @@ def verify(
     are made from others the files are counted as they came.
 
     Args:
+        name: A registered name or ``table:NAME``.
+        root: The corpora root.
+        jobs: Threads that read headers.
         duplicates: Also look for files that are the same byte for byte, which reads them whole.
         check: Also looks at the sound itself, as it is done before a corpus is used.
 

@@ -133,6 +133,9 @@ def get(name: str) -> Corpus:
 def found(root: Path) -> tuple[str, ...]:
     """Name the corpora whose folder lies below a corpora root, with a reader's own.
 
+    Args:
+        root: The corpora root; it need not exist.
+
     Returns:
         Registered names in the order of :func:`names`, then ``table:NAME`` sorted by name.
     """

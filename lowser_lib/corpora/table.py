@@ -105,7 +105,13 @@ class TableCorpus(Corpus):
 def write_table(
     file: Path, lines: Iterable[Sequence[str]], header: Sequence[str] = COLUMNS
 ) -> None:
-    """Write a table as it is read, with line ends that are the same everywhere."""
+    """Write a table as it is read, with line ends that are the same everywhere.
+
+    Args:
+        file: The file.
+        lines: Its fields, line by line.
+        header: Names of the columns.
+    """
     with file.open("w", newline="", encoding="utf-8") as sink:
         writer = csv.writer(sink, lineterminator="\n")
         writer.writerow(header)
@@ -352,6 +358,7 @@ def propose(
         fixed: Values of columns that are the same for all clips.
         words: What a code among the labels stands for, such as ``W`` for ``angry``.
         own_classes: Make each label a class, be it one of the course's four or not.
+        prefix: Put in front of each path.
 
     Raises:
         CorpusError: No sound, a pattern that cannot be read or fits no file, a column that neither
@@ -404,6 +411,10 @@ def propose(
 
 def write(table: NewTable, target: Path) -> Path:
     """Write ``corpus.csv`` into a corpus folder.
+
+    Args:
+        table: From :func:`propose`.
+        target: The corpus folder.
 
     Raises:
         CorpusError: There is such a file already, or the folder cannot be written.

@@ -39,7 +39,11 @@ is chosen; our choice."""
 
 
 def run_train(options: argparse.Namespace) -> int:
-    """Train, score and save a classifier."""
+    """Train, score and save a classifier.
+
+    Raises:
+        LowserError: A corpus, the encoder or the clips will not do; the message says why.
+    """
     if not options.fine_tune:
         for setting in ("epochs", "seed"):
             if getattr(options, setting) is not None:
@@ -214,6 +218,9 @@ def run_predict(options: argparse.Namespace) -> int:
 
     Returns:
         0, or 1 where a file could not be heard.
+
+    Raises:
+        LowserError: The model cannot be used, or no file can be heard.
     """
     model = classifier.load(options.model)
     failed: list[str] = []

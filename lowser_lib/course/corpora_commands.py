@@ -14,7 +14,14 @@ from lowser_lib.experiments import data, paths, preparation
 
 
 def show(names: Sequence[str]) -> int:
-    """Print what there is; with names, their whole data cards."""
+    """Print what there is; with names, their whole data cards.
+
+    Args:
+        names: Corpora whose cards are wanted; none lists all in one line each.
+
+    Returns:
+        Exit status 0.
+    """
     for name in names:
         _print_card(name)
     if names:
@@ -34,6 +41,10 @@ def show(names: Sequence[str]) -> int:
 
 def verify(names: Sequence[str], jobs: int) -> int:
     """Compare corpora with their data cards, reading every file to its end.
+
+    Args:
+        names: Corpora; none takes the real ones that are in place.
+        jobs: Threads.
 
     Returns:
         Exit status: 1 where a named corpus is missing or a file cannot be read.
@@ -56,6 +67,10 @@ def verify(names: Sequence[str], jobs: int) -> int:
 
 def prepare_all(names: Sequence[str], jobs: int) -> int:
     """Make corpora and manifests ready, so that no notebook has to wait for them.
+
+    Args:
+        names: Corpora; none takes the synthetic ones and the real ones in place.
+        jobs: Worker processes.
 
     Returns:
         Exit status: 1 where a corpus could not be made ready.
@@ -92,7 +107,24 @@ def new(
     own_classes: bool,
     dry_run: bool,
 ) -> int:
-    """Write ``corpus.csv`` for a folder of sounds; a folder elsewhere is linked, not copied."""
+    """Write ``corpus.csv`` for a folder of sounds; a folder elsewhere is linked, not copied.
+
+    Args:
+        name: Name of the corpus to come, ``table:NAME`` or ``NAME``.
+        folder: Where the sounds lie.
+        pattern: See :func:`lowser_lib.corpora.table.propose`; as the next three.
+        fixed: Values for all clips.
+        words: What codes among the labels stand for.
+        own_classes: Whether each label is a class.
+        dry_run: Only show what would be written.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        CorpusError: No line can be written, or the table is there already.
+        ProfileError: ``LOWSER_CORPORA`` is not set.
+    """
     name = name.removeprefix("table:")
     corpora.get(f"table:{name}")  # the name has to be a good one
     root = paths.corpora_root()

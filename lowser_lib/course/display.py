@@ -77,6 +77,10 @@ def listen(waveform: Any, sample_rate: int = 16_000, title: str | None = None) -
         waveform: ``(samples,)`` array or tensor of real numbers.
         sample_rate: Samples a second, in Hz, one that MP3 knows (8, 11.025, 12, 16, 22.05, 24, 32,
             44.1 or 48 kHz).
+        title: What stands above the player.
+
+    Returns:
+        A display object; leave it as the last line of a cell or give it to ``display``.
 
     Raises:
         ValueError: The waveform is not one-dimensional, is empty, or holds values that are not
@@ -91,8 +95,16 @@ def listen_row(
     """Play several waveforms side by side.
 
     Args:
+        waveforms: Label to ``(samples,)`` array or tensor.
+        sample_rate: Samples a second of all of them, in Hz.
         same_gain: Scale all by one factor, so that differences in loudness stay audible; otherwise
             each is brought to the same peak.
+
+    Returns:
+        A display object.
+
+    Raises:
+        ValueError: There is no waveform, or one is unfit (see :func:`listen`).
     """
     if not waveforms:
         raise ValueError("waveforms is empty; give at least one")
@@ -177,6 +189,14 @@ class Question:
 def choices(text: str, options: Mapping[str, str], right: str) -> Question:
     """Ask a question with several options; each says, when clicked, whether it is right and why.
 
+    Args:
+        text: The question.
+        options: Option to its explanation, in the order shown.
+        right: Which option is right.
+
+    Returns:
+        A display object; leave it as the last line of a cell or give it to ``display``.
+
     Raises:
         ValueError: There are fewer than two options, or ``right`` is none of them.
     """
@@ -192,13 +212,28 @@ def choices(text: str, options: Mapping[str, str], right: str) -> Question:
 
 
 def reveal(text: str, answer: str, click: str = "Show the answer") -> Question:
-    """Ask a question whose one answer appears when it is clicked."""
+    """Ask a question whose one answer appears when it is clicked.
+
+    Args:
+        text: The question.
+        answer: What appears.
+        click: What to click on.
+
+    Returns:
+        A display object, as of :func:`choices`.
+    """
     return Question(text, ((click, answer),))
 
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """A table whose cells are sentences: left-aligned, wrapped, nothing cut off."""
+    """A table whose cells are sentences: left-aligned, wrapped, nothing cut off.
+
+    Attributes:
+        head: Names of the columns.
+        rows: Cells, each one line of text.
+        caption: What stands above the table; may be empty.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -221,6 +256,13 @@ def table(frame: pd.DataFrame, caption: str = "") -> Table:
 
     pandas' own view cuts long cells off, and Markdown made by a cell is not rendered as a table by
     the book.
+
+    Args:
+        frame: Cells are shown as ``str`` gives them; the index is not shown.
+        caption: What stands above the table; the book numbers it.
+
+    Returns:
+        A display object; leave it as the last line of a cell or give it to ``display``.
     """
     head = tuple(_line(name) for name in frame.columns)
     rows = tuple(tuple(map(_line, row)) for row in frame.itertuples(index=False))

@@ -51,7 +51,14 @@ print(library.espeak_Info(None).decode())
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The answer of one check."""
+    """The answer of one check.
+
+    Attributes:
+        name: What was looked at.
+        ok: Whether the course can go on.
+        detail: What was found, one line.
+        remedy: What to do about it; empty where nothing is to be done.
+    """
 
     name: str
     ok: bool
@@ -65,7 +72,11 @@ class Check:
 
 
 def check_python(version: Sequence[int] = sys.version_info[:3]) -> Check:
-    """Is Python one that the lock resolves for?"""
+    """Is Python one that the lock resolves for?
+
+    Args:
+        version: Major, minor and micro number.
+    """
     supported = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
     running = ".".join(str(part) for part in version)
     ok = tuple(version)[:2] in PYTHONS
@@ -75,6 +86,9 @@ def check_python(version: Sequence[int] = sys.version_info[:3]) -> Check:
 
 def read_lock(text: str) -> dict[str, str]:
     """Read the pins of a lock that apply to this machine.
+
+    Args:
+        text: Lines ``name==version``, with an environment marker or none; ``#`` starts a comment.
 
     Returns:
         Normalised package name to version.
@@ -112,6 +126,7 @@ def check_packages(
     Args:
         lock: The lock of the checkout. Without one, the ranges that the installed ``lowser``
             declares are checked, for a library that was installed by itself.
+        version_of: Gives a package's installed version or None.
     """
     name = "packages"
     if lock is None or not lock.is_file():
@@ -163,7 +178,11 @@ def _some(items: Sequence[str], limit: int = 8) -> str:
 
 
 def check_torch_pair(import_module: Callable[[str], object] = importlib.import_module) -> Check:
-    """Do torch and torchaudio fit? torchaudio's binary is built against one torch only."""
+    """Do torch and torchaudio fit? torchaudio's binary is built against one torch only.
+
+    Args:
+        import_module: Imports a module by name.
+    """
     name = "torch and torchaudio"
     try:
         versions = [
@@ -204,7 +223,12 @@ def _existing(folder: Path) -> Path:
 
 
 def check_disk(home: Path, needed: int = NEEDED_DISK) -> Check:
-    """Is there room for what the course makes?"""
+    """Is there room for what the course makes?
+
+    Args:
+        home: Folder of the caches; it need not exist yet.
+        needed: Bytes that have to be free.
+    """
     free = shutil.disk_usage(_existing(home)).free
     detail = f"{free / 1024**3:.1f} GiB free for {home}, {needed / 1024**3:.0f} GiB wanted"
     remedy = f"free some space, or set {paths.HOME_VARIABLE} to a folder on a larger disk"
@@ -212,7 +236,12 @@ def check_disk(home: Path, needed: int = NEEDED_DISK) -> Check:
 
 
 def check_caches(home: Path) -> Check:
-    """Can the caches be written, and how large are they?"""
+    """Can the caches be written, and how large are they?
+
+    Args:
+        home: Folder of the caches. Where it does not exist yet, it is not made: the nearest folder
+            above it has to allow writing.
+    """
     remedy = f"make it writable, or set {paths.HOME_VARIABLE} to a folder of yours"
     place = _existing(home)
     if not place.is_dir():
@@ -250,7 +279,11 @@ def check_corpora() -> Check:
 
 
 def missing_corpora(profile: str) -> str:
-    """Which corpora a profile lacks, which of them can be fetched, and by what command."""
+    """Which corpora a profile lacks, which of them can be fetched, and by what command.
+
+    Args:
+        profile: Name of a profile.
+    """
     from lowser_lib import corpora
     from lowser_lib.experiments import data, profiles
 
@@ -270,7 +303,11 @@ def missing_corpora(profile: str) -> str:
 
 
 def check_encoders(folder: Path) -> Check:
-    """Which Whisper encoders are in place? None is needed; a damaged file is said to be so."""
+    """Which Whisper encoders are in place? None is needed; a damaged file is said to be so.
+
+    Args:
+        folder: Where checkpoints are kept; it need not exist.
+    """
     name = "Whisper encoders"
     try:
         from lowser_lib.encoders import checkpoints  # a missing package is reported above

@@ -109,6 +109,9 @@ def one_of_each(
     """Choose a clip of each emotion: one speaker, the same words, where the corpus has that.
 
     Args:
+        clips: A manifest that holds every one of the emotions.
+        emotions: Which.
+        roots: Folders below which the files lie.
         seed: Which of the speakers and sentences that have all emotions; no chance is involved.
 
     Returns:
@@ -132,6 +135,11 @@ def shuffled(
 ) -> tuple[dict[str, Waveform], dict[str, str]]:
     """Hide what each sound is behind a letter.
 
+    Args:
+        sounds: Name to waveform.
+        letters: One letter a sound.
+        seed: Of the order.
+
     Returns:
         Letter to waveform, and letter to name.
     """
@@ -146,7 +154,9 @@ def which_is(
     """Ask of several pairs of sounds which one is the wanted one.
 
     Args:
+        wanted: Name of the sound that is asked for, in every pair.
         pairs: Name of the pair to its two sounds by name.
+        seed: Of the order; the wanted one does not come first everywhere.
 
     Returns:
         Sounds by label, such as ``Urdu 1``, and one question a pair.

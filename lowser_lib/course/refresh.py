@@ -117,6 +117,9 @@ def check(path: Path) -> list[str]:
     Returns:
         One line a problem: not run from top to bottom, error or stderr output, drifting output,
         papermill's notes, or too large.
+
+    Raises:
+        RunError: The file is no notebook.
     """
     notebook = read_notebook(path)
     return [
@@ -192,7 +195,11 @@ class ThisInterpreterSpecs(KernelSpecManager):
     """
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """Describe the kernel: this interpreter, whatever the name."""
+        """Describe the kernel: this interpreter, whatever the name.
+
+        Args:
+            kernel_name: Ignored.
+        """
         return KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             display_name="Python 3",

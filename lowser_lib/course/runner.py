@@ -42,10 +42,15 @@ class RunSettings:
     """What a run is asked to do.
 
     Attributes:
+        notebooks: Folder of the notebooks.
+        output: Folder for executed notebooks and ``report.json``.
+        results: Folder for run records.
         profile: The notebooks' ``PROFILE``: a profile's name, ``NAME-trial`` or
             ``NAME-trial:ENCODER``.
+        seed: The notebooks' ``SEED``, at least 0.
         chapters: Chapter numbers; None runs all.
         resume: Keep the successes of an earlier run of the same source, profile and seed.
+        progress: Show progress bars on stderr.
     """
 
     notebooks: Path
@@ -85,6 +90,15 @@ def run(settings: RunSettings, say: Callable[[str], None] = tqdm.write) -> Repor
 
     Args:
         settings: What to run.
+        say: Takes each line of the account; prints it between progress bars by default.
+
+    Returns:
+        The report, as it also lies in the output folder.
+
+    Raises:
+        ProfileError: The profile is unknown.
+        RunError: A chapter number is unknown, the report or a record cannot be written, or a trial
+            is to write into the checkout's ``results/``.
     """
     _keep_apart(settings)
     return _run(settings, say)
@@ -145,7 +159,20 @@ def _keep_in_short(whole: Report, settings: RunSettings, commit: dict[str, Any])
 def run_chapter(
     chapter: Chapter, notebook: Any, settings: RunSettings, commit: dict[str, Any]
 ) -> ChapterResult:
-    """Run one chapter and write its records."""
+    """Run one chapter and write its records.
+
+    Args:
+        chapter: Which.
+        notebook: Its notebook, as read.
+        settings: What is being run.
+        commit: State of the checkout, from :func:`git_commit`.
+
+    Returns:
+        Its result; failures are reported in it, not raised.
+
+    Raises:
+        RunError: The output folder cannot be made.
+    """
     output = settings.output / chapter.path.name
     result = ChapterResult(
         chapter=chapter.number,
@@ -302,6 +329,9 @@ class Failure:
     Attributes:
         cell: Number of the code cell in the source notebook, from 1, as JupyterLab counts when the
             notebook is run from the top; None when the kernel did not get as far as a cell.
+        first_line: First line of the cell.
+        error: Name of the error.
+        message: Its message.
     """
 
     cell: int | None
@@ -320,8 +350,12 @@ class ChapterResult:
     """What became of one chapter.
 
     Attributes:
+        chapter: Two digits.
+        title: The notebook's title.
+        notebook: File name of the notebook.
         source: SHA-256 of its cells, outputs aside.
         status: ``ok`` or ``failed``.
+        seconds: Time that it took.
         resumed: Whether an earlier run's success was kept.
         metrics: Record name to recorded metrics.
         written: SHA-256 of what a success left: its notebook, and its records by their names.
@@ -342,7 +376,14 @@ class ChapterResult:
 
 @dataclass(frozen=True)
 class Report:
-    """The report of one run."""
+    """The report of one run.
+
+    Attributes:
+        profile: The profile of the run.
+        seed: The notebooks' ``SEED``.
+        chapters: Results in chapter order.
+        schema: Layout version.
+    """
 
     profile: str
     seed: int
@@ -384,6 +425,9 @@ class Report:
 
     def save(self, path: Path) -> None:
         """Write the report, whole or not at all.
+
+        Args:
+            path: The file, usually ``report.json`` in the output folder.
 
         Raises:
             RunError: The file cannot be written.

@@ -97,6 +97,10 @@ class EncoderDimensions:
     def from_mapping(cls, dims: object, source: object) -> EncoderDimensions:
         """Read the sizes from a checkpoint's ``dims``; what describes the decoder is passed over.
 
+        Args:
+            dims: the mapping.
+            source: the file it was found in, for the message.
+
         Raises:
             CheckpointError: it is no mapping, a size is missing, or a value makes no sense.
         """
@@ -149,6 +153,10 @@ PUBLISHED_DIMENSIONS: Mapping[str, EncoderDimensions] = {
 def dimensions_of(name: str) -> EncoderDimensions:
     """The shape of an encoder, without its weights.
 
+    Args:
+        name: ``"nano"``, an OpenAI name such as ``"small.en"``, a checkpoint file in OpenAI's
+            format, or a Hugging Face folder.
+
     Raises:
         CheckpointError: the file is damaged or of another format.
         ValueError: the name is not known, and there is no such file.
@@ -179,6 +187,7 @@ def read(
         name_or_path: ``"nano"``, an OpenAI name, a file in OpenAI's format, or a Hugging Face
             folder. A name wins over a file of the same name; write ``./tiny`` for the file.
         download_root: folder that keeps published checkpoints; see :func:`find`.
+        addresses: see :func:`find`.
 
     Raises:
         CheckpointError: it is missing, damaged, of another format, or could not be fetched.
@@ -257,6 +266,7 @@ def read_openai(path: Path, description: str) -> Checkpoint:
     read with ``weights_only=True``: a manipulated file cannot run code.
 
     Args:
+        path: the file.
         description: where the weights come from, one sentence.
 
     Raises:
@@ -299,6 +309,9 @@ def read_nano(folder: Path = NANO_FOLDER) -> Checkpoint:
 
     Positions may be left out of the weights: they are the sinusoids of Vaswani et al. 2017, section
     3.5, which the encoder computes by itself.
+
+    Args:
+        folder: the folder that holds ``nano.json`` and ``nano.safetensors``.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the weights are not the announced ones.
@@ -363,6 +376,9 @@ def find(
 
 def held(download_root: Path) -> dict[str, str]:
     """The published encoders that lie in a folder, without reading more than is needed.
+
+    Args:
+        download_root: the folder; it need not exist.
 
     Returns:
         Name of the encoder -> name of the file or folder that holds it, and for what is not known

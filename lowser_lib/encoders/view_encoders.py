@@ -61,6 +61,9 @@ class ViewEncoder(nn.Module, ABC):
         Args:
             view: ``(B, ...)``, padded along the last axis.
             lengths: ``(B,)``, length of each clip along it.
+
+        Returns:
+            ``(B, dimension)``.
         """
 
     def fit_statistics(self, arrays: Sequence[Tensor]) -> None:
@@ -240,6 +243,14 @@ def view_encoder(
 ) -> ViewEncoder:
     """A new encoder for a view.
 
+    Args:
+        name: of the view; says, with the clip's number of axes, which kind of encoder.
+        clip: any clip of this view; its shape says how many features there are.
+        dimension: width of the embedding.
+        channels: width of the convolutions, for a spectrogram.
+        dropout: share of hidden values that is dropped in training, in [0, 1).
+        generator: draws the weights; None takes torch's own.
+
     Raises:
         ValueError: there is no encoder for such arrays.
     """
@@ -266,6 +277,8 @@ class ViewEncoders(nn.ModuleDict):
 
         Args:
             dataset: one clip at least; its labels are not read.
+            config: sizes; None takes the defaults.
+            generator: draws the weights; None takes torch's own.
 
         Raises:
             TrainingError: there is no clip.

@@ -47,6 +47,9 @@ class WhisperEncoder(nn.Module):
         dimension: width D of a state and of an embedding.
         n_mels: mel bands of the input.
         max_frames: longest input, in frames of 10 ms; 3000 are 30 s.
+        frozen: the names of the frozen parts.
+        pretrained: whether the weights were learned from speech.
+        description: one sentence that says where the weights come from.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class WhisperEncoder(nn.Module):
             encoder: openai-whisper's encoder; it is used, not copied.
             freeze: parts that shall not be trained, from :data:`FREEZABLE`. The default is that of
                 Gong et al. 2025. Positions that are not frozen become a trained parameter.
+            pretrained: whether the weights were learned from speech.
+            description: where the weights come from.
 
         Raises:
             ValueError: ``freeze`` names an unknown part.
@@ -97,8 +102,14 @@ class WhisperEncoder(nn.Module):
                 in ``LOWSER_HOME/checkpoints``, else fetched there), a checkpoint file in OpenAI's
                 format, whose encoder suffices, or a Hugging Face folder (``config.json``,
                 ``model.safetensors``).
+            freeze: parts that shall not be trained; see :class:`WhisperEncoder`.
             layers: transformer blocks to keep, the first ones, at least 1; None keeps all.
             seed: draws the weights of an encoder that has none yet.
+            download_root: folder for fetched checkpoints; see :func:`checkpoints.find`.
+            addresses: name -> URL; see :func:`checkpoints.find`.
+
+        Returns:
+            The encoder, float32, on the CPU.
 
         Raises:
             CheckpointError: the checkpoint is missing, damaged, of another format, or could not
@@ -144,6 +155,7 @@ class WhisperEncoder(nn.Module):
         Args:
             dimensions: the shape, or the name or file of an encoder that has it (``"small.en"``).
             seed: fixes the weights; no other source of randomness is read or changed.
+            freeze: parts that shall not be trained; see :class:`WhisperEncoder`.
 
         Raises:
             CheckpointError: the file is damaged or of another format.
@@ -179,10 +191,17 @@ class WhisperEncoder(nn.Module):
     ) -> Iterator[Tensor]:
         """Frame states after every layer, in turn.
 
+        Args:
+            mel: as in :meth:`forward`.
+            lengths: as in :meth:`forward`.
+
         Yields:
             L + 2 tensors of the shape that :meth:`forward` returns, zero behind a clip's end: what
             goes into the first block; what comes out of each of the L blocks; and that of the last
             block, normalised, which is what :meth:`forward` returns.
+
+        Raises:
+            ValueError: as :meth:`forward`.
         """
         padding = self._padding(mel, lengths)  # (B, T)
         mel = mel.to(self.encoder.conv1.weight.dtype).masked_fill(padding[:, None, :], 0.0)
@@ -212,6 +231,10 @@ class WhisperEncoder(nn.Module):
     def embed(self, mel: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """One embedding a clip: the average of its own frame states.
 
+        Args:
+            mel: as in :meth:`forward`.
+            lengths: as in :meth:`forward`.
+
         Returns:
             ``(B, D)``.
         """
@@ -227,6 +250,12 @@ class WhisperEncoder(nn.Module):
         """Drop all transformer blocks but the first ones, in place.
 
         The normalisation behind the last block stays; it then follows the last block that is kept.
+
+        Args:
+            layers: how many to keep, at least 1; None keeps all.
+
+        Returns:
+            The encoder itself.
 
         Raises:
             ValueError: there are not that many.
@@ -414,6 +443,11 @@ def save_encoder(
 ) -> None:
     """Write an encoder; the file is always whole, the old one or the new one.
 
+    Args:
+        encoder: on any device; it stays as it is.
+        path: the file; its folder is made where it is missing.
+        notes: plain values: how the weights came about.
+
     Raises:
         CheckpointError: it cannot be written; what was there stays.
     """
@@ -432,6 +466,7 @@ def load_encoder(path: Path, like: WhisperEncoder) -> tuple[WhisperEncoder, dict
     """Read an encoder of the same architecture as another's, with the same parts frozen.
 
     Args:
+        path: a file that :func:`save_encoder` wrote.
         like: the encoder whose shape and frozen parts are expected; its weights do not matter.
 
     Returns:

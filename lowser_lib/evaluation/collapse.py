@@ -44,9 +44,15 @@ SAME = 1e-6
 def spread(embeddings: ArrayLike) -> float:
     """Standard deviation of embeddings of length 1, mean over the dimensions, times √d.
 
+    Args:
+        embeddings: Shape (n, d), finite, at least two; zero vectors stay zero.
+
     Returns:
         0 for embeddings that all point one way; about 1 for directions drawn evenly; at most 1,
         since the squares add up to 1 at most.
+
+    Raises:
+        EvaluationError: The shape is wrong, or a value is not finite.
     """
     directions = _directions(embeddings)
     return float(directions.std(axis=0).mean() * np.sqrt(directions.shape[1]))
@@ -58,9 +64,15 @@ def effective_rank(embeddings: ArrayLike) -> float:
     Of the matrix as it is, neither centred nor normalised, as in RankMe: where all embeddings are
     nearly one vector, that vector's singular value is nearly all there is, and the rank nearly 1.
 
+    Args:
+        embeddings: Shape (n, d), finite, at least two.
+
     Returns:
         From 1 (all in one direction) to the smaller of n and d (all directions alike). 0 where all
         embeddings are zero.
+
+    Raises:
+        EvaluationError: The shape is wrong, or a value is not finite.
     """
     values = svdvals(_matrix(embeddings))
     if not values.sum() > 0:
@@ -74,6 +86,7 @@ def uniformity(embeddings: ArrayLike, t: float = 2.0) -> float:
     """Log of the mean of exp(−t · squared distance), over all pairs of embeddings of length 1.
 
     Args:
+        embeddings: Shape (n, d), finite, at least two.
         t: Above 0; 2 as in Wang and Isola 2020.
 
     Returns:
@@ -81,6 +94,7 @@ def uniformity(embeddings: ArrayLike, t: float = 2.0) -> float:
         drawn evenly in many dimensions.
 
     Raises:
+        EvaluationError: The shape is wrong, or a value is not finite.
         ValueError: ``t`` is not above 0.
     """
     require("(0, inf]", t=t)
@@ -92,6 +106,7 @@ def pair_alignment(embeddings: ArrayLike, labels: ArrayLike, alpha: float = 2.0)
     """Mean distance, to the power of ``alpha``, of positive pairs of embeddings of length 1.
 
     Args:
+        embeddings: Shape (n, d), finite, at least two.
         labels: Shape (n,): all pairs with the same label are positive. For two views of each clip,
             the clip's number.
         alpha: Above 0; 2 as in Wang and Isola 2020.
@@ -101,6 +116,7 @@ def pair_alignment(embeddings: ArrayLike, labels: ArrayLike, alpha: float = 2.0)
         NaN, "not estimable", where no two clips share a label.
 
     Raises:
+        EvaluationError: The shape is wrong, or a value is not finite.
         ValueError: ``alpha`` is not above 0.
     """
     require("(0, inf]", alpha=alpha)
@@ -119,8 +135,16 @@ def pair_alignment(embeddings: ArrayLike, labels: ArrayLike, alpha: float = 2.0)
 def collapse_figures(embeddings: ArrayLike, labels: ArrayLike | None = None) -> dict[str, float]:
     """All four figures: what a recipe's ``monitor`` is asked for after each epoch.
 
+    Args:
+        embeddings: Shape (n, d), finite, at least two.
+        labels: Which embeddings are positives of each other, as in :func:`pair_alignment`; None:
+            unknown.
+
     Returns:
         ``spread``, ``effective_rank``, ``uniformity``, and ``alignment`` where it can be told.
+
+    Raises:
+        EvaluationError: A shape is wrong, or a value is not finite.
     """
     figures = {
         "spread": spread(embeddings),
@@ -151,8 +175,12 @@ def judge_collapse(
     """Say whether embeddings have collapsed, and warn where they have.
 
     Args:
+        figures: As :func:`collapse_figures` gives them.
         start: The same, early in training: what use was made of the space before. None: unknown,
             and only an outright collapse is found.
+
+    Returns:
+        The verdict; its reason is also warned of.
     """
     signs = []
     if figures["spread"] < LEAST_SPREAD:
@@ -186,6 +214,9 @@ def judge_history(rows: Sequence[Mapping[str, float]], space: str = "projection"
         space: What the names of its figures begin with: ``"projection"`` (what a loss compares,
             and what collapses first), ``"embedding"``, or of one view alone, such as
             ``"mel_projection"``.
+
+    Returns:
+        The verdict; its reason is also warned of.
 
     Raises:
         EvaluationError: The run was not monitored.

@@ -69,6 +69,15 @@ def gaps(
 ) -> pd.DataFrame:
     """All gaps between two groups, first less second.
 
+    Args:
+        answers: The answers.
+        between: Names of the first and the second group; clips of others play no part.
+        least: What a cell must hold to be estimable.
+        n_resamples: Draws of the bootstrap.
+        n_permutations: Most ways to deal out the groups' names; all are tried if there are no more.
+        level: Nominal coverage, in (0, 1).
+        seed: Of all draws.
+
     Returns:
         One row a gap: ``accuracy``, its two parts, ``recall of X`` for every class, the
         class-conditional mean and the standardised gap. ``estimate`` with ``low`` and ``high``;
@@ -118,6 +127,15 @@ def gap_change(
     Both see the same speakers in every draw, so that what makes a group's speakers hard for both
     cancels, and seed j is compared with seed j, as in
     :func:`lowser_lib.evaluation.intervals.paired_speaker_bootstrap`.
+
+    Args:
+        after: Answers of the method.
+        before: Answers of the one that it is compared with, to the same clips.
+        between: Names of the first and the second group.
+        least: What a cell must hold to be estimable.
+        n_resamples: Draws of the bootstrap.
+        level: Nominal coverage, in (0, 1).
+        seed: Of all draws.
 
     Returns:
         One row a gap, as of :func:`gaps`: ``before`` and ``after`` (first group less second),

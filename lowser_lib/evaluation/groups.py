@@ -69,6 +69,10 @@ LEAST = Least()
 def cells(answers: Answers, least: Least = LEAST) -> pd.DataFrame:
     """The skew table: what there is of each emotion in each group.
 
+    Args:
+        answers: What was said by whom; what was answered plays no part.
+        least: What makes a cell estimable.
+
     Returns:
         One row a group and class, empty cells included: ``group``, ``emotion``, ``clips``,
         ``speakers``, ``share`` (of the group's clips), ``reason`` (why its recall is not estimable;
@@ -87,11 +91,16 @@ def length_bins(durations: ArrayLike, edges: Sequence[float] = (2.0, 3.0, 5.0)) 
     """Groups of clips by how long they are.
 
     Args:
+        durations: Seconds, shape (n,), above 0.
         edges: Where one group ends and the next begins, rising; a clip on an edge belongs to the
             longer ones.
 
     Returns:
         A name a clip, such as ``"2 to 3 s"``; names sort by length.
+
+    Raises:
+        EvaluationError: A length is missing or not above 0.
+        ValueError: ``edges`` do not rise from above 0, or reach 10 s (names would not sort).
     """
     seconds, cuts = np.asarray(durations, dtype=float), list(edges)
     if not cuts or cuts != sorted(set(cuts)) or not (cuts[0] > 0 and cuts[-1] < 10):
@@ -186,6 +195,9 @@ class Pair:
     def values(self, counts: NDArray[Any]) -> dict[str, tuple[Any, Any]]:
         """Both sides of every gap; ``nan`` where a cell that it needs is empty.
 
+        Args:
+            counts: Confusion matrices, shape (..., 2, classes, classes).
+
         Returns:
             Name -> values of the first and of the second group, each of shape (...).
         """
@@ -244,10 +256,20 @@ def by_group(
 ) -> pd.DataFrame:
     """Metrics of each group, with intervals over its speakers.
 
+    Args:
+        answers: The answers.
+        metrics: Some of ``accuracy``, ``macro_f1`` and ``uar``.
+        least: What a group, and for UAR and macro-F1 each of its cells, must hold.
+        n_resamples: Draws of the bootstrap, see :func:`.intervals.speaker_bootstrap`.
+        level: Nominal coverage, in (0, 1).
+
     Returns:
         One row a group and metric: ``group``, ``metric``, ``estimate``, ``low``, ``high`` (``nan``
         where not estimable; a group of one speaker has no bounds), ``clips``, ``speakers`` and
         ``reason``. Where each speaker is a group by itself, give ``Least(speakers=1)``.
+
+    Raises:
+        ValueError: A metric is unknown, or a number out of range.
     """
     unknown = [metric for metric in metrics if metric not in METRICS]
     if unknown:
@@ -274,6 +296,9 @@ def recalls(
     Returns:
         One row a group and class, empty cells included: ``group``, ``emotion``, ``estimate``,
         ``low``, ``high``, ``clips``, ``speakers`` and ``reason``.
+
+    Raises:
+        ValueError: A number is out of range.
     """
     rows = []
     for number, name in enumerate(answers.groups):
@@ -322,13 +347,22 @@ def mix_bound(mix: pd.DataFrame, between: tuple[str, str] = BETWEEN) -> float:
 
     With equal recalls r the gap is Σ (s_a − s_b) · r. It is largest where all is told right of
     which the first says more and nothing else: Σ max(0, s_a − s_b), the total variation distance.
+
+    Args:
+        mix: A row a group, a column a class: shares that add up to 1.
+        between: Names of the two rows.
     """
     first, second = (mix.loc[name].to_numpy(dtype=float) for name in between)
     return float(np.clip(first - second, 0, None).sum())
 
 
 def largest_share(manifest: pd.DataFrame, column: str = "gender") -> float:
-    """The largest part of any cell of a group and an emotion that is a single speaker's."""
+    """The largest part of any cell of a group and an emotion that is a single speaker's.
+
+    Args:
+        manifest: A manifest; rows without an emotion do not count.
+        column: The column that names the groups.
+    """
     spoken = manifest.groupby([column, "emotion", "speaker"]).size()
     return float((spoken / spoken.groupby(level=[0, 1]).transform("sum")).max())
 
@@ -337,6 +371,12 @@ def folds_lacking(
     manifest: pd.DataFrame, folds: int, seed: int = 0, column: str = "gender"
 ) -> int | None:
     """How many speaker-disjoint test folds lack a cell that the corpus has.
+
+    Args:
+        manifest: A manifest.
+        folds: Number of folds.
+        seed: Of the folds.
+        column: The column that names the groups.
 
     Returns:
         None where the corpus has too few speakers for folds.
@@ -358,7 +398,10 @@ def checklist(
     """Eight questions about women and men to a corpus, before any training.
 
     Args:
+        manifest: A manifest; rows without an emotion are left out.
         folds: Folds that it is to be split into.
+        seed: Of the folds.
+        least: What a cell must hold to be estimable.
 
     Returns:
         One row a question: ``question``, ``function`` (of the library, to look closer) and

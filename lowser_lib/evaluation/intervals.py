@@ -57,6 +57,9 @@ class Interval:
         estimate: The metric, or a difference of two.
         low: Lower bound, ``nan`` when not estimable.
         high: Upper bound, ``nan`` when not estimable.
+        n_speakers: Speakers it rests on; 0 when speakers play no part.
+        n_seeds: Training seeds it rests on.
+        level: The nominal coverage.
     """
 
     estimate: float
@@ -123,6 +126,8 @@ class Resampled:
         """Mean over seeds, with the interval over speakers and seeds.
 
         Args:
+            level: Nominal coverage, in (0, 1).
+            generator: Draws the seeds; by default one of seed 0.
             limits: The smallest and the largest value that the figure can have.
         """
         return _interval([self], level, generator, limits)
@@ -137,7 +142,9 @@ def resample(
     """Compute a figure of each seed, and again with speakers drawn with replacement.
 
     Args:
+        answers: The answers.
         statistic: ``accuracy``, ``macro_f1``, ``uar``, or any function of confusion matrices.
+        n_resamples: Number of draws.
         generator: Source of the draws; by default one of seed 0: answers of the same speakers then
             get the same draws, and their difference is a paired one.
 
@@ -188,6 +195,10 @@ def speaker_bootstrap(
         y_pred: Predicted labels, shape (n,), or (seeds, n) for several trainings.
         speakers: Who speaks each clip, shape (n,).
         labels: All classes, each once.
+        metric: ``accuracy``, ``macro_f1`` or ``uar``.
+        n_resamples: Number of draws.
+        level: Nominal coverage, in (0, 1).
+        generator: Source of the draws; by default one of seed 0, so that a table can be remade.
 
     Returns:
         The interval; without bounds (``nan``) when there are fewer than two speakers.
@@ -286,6 +297,7 @@ def jackknife(
     Args:
         sides: Counts (seeds, speakers, classes, classes), of the same seeds and speakers.
         statistic: Takes the sides; one value a seed.
+        level: Nominal coverage, in (0, 1).
     """
     require("(0, 1)", level=level)
     whole = statistic(sides)
@@ -311,6 +323,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
     Args:
         values: Scores, shape (seeds,), finite.
+        level: Nominal coverage, in (0, 1).
 
     Returns:
         The interval; without bounds (``nan``) when there is only one value.

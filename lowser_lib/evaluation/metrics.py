@@ -58,9 +58,18 @@ def classification_metrics(
 def confusion(y_true: ArrayLike, y_pred: ArrayLike, labels: Sequence[Hashable]) -> pd.DataFrame:
     """Count how often each true class is taken for each class.
 
+    Args:
+        y_true: True labels, shape (n,).
+        y_pred: Predicted labels, shape (n,).
+        labels: All classes, each once, in the order of the rows and columns.
+
     Returns:
         Counts, one row a true class (index named ``truth``) and one column a predicted class
         (columns named ``prediction``).
+
+    Raises:
+        EvaluationError: As :func:`classification_metrics`.
+        ValueError: As :func:`classification_metrics`.
     """
     truth = encode_labels(y_true, labels, "y_true")
     prediction = encode_labels(y_pred, labels, "y_pred")
@@ -86,10 +95,14 @@ def metric_from_counts(counts: ArrayLike, metric: str) -> NDArray[np.float64]:
     Args:
         counts: Confusion matrices, shape (..., classes, classes), rows the truth. Counts may be
             weighted; none may be all zero.
+        metric: One of :data:`METRICS`.
 
     Returns:
         The metric of each matrix, shape (...), equal to :func:`classification_metrics` of the
         predictions that the matrix counts.
+
+    Raises:
+        ValueError: ``metric`` is unknown.
     """
     matrices = np.asarray(counts, dtype=np.float64)
     correct = np.diagonal(matrices, axis1=-2, axis2=-1)
@@ -120,7 +133,11 @@ def chance(
     the truth; macro-F1 has no closed form, and is the mean of many simulated guessers.
 
     Args:
+        y_true: True labels, shape (n,).
+        labels: All classes, each once.
+        metric: One of :data:`METRICS`.
         n_guessers: Guessers simulated for macro-F1.
+        seed: Of these.
 
     Returns:
         The mean score of a guesser, in (0, 1].
@@ -182,6 +199,8 @@ class Answers:
             y_true: True labels, shape (n,).
             y_pred: Predicted labels, shape (n,), or (seeds, n) for several trainings;
                 None where only what was said matters, as if all were told right.
+            speakers: Who speaks each clip, shape (n,).
+            labels: All classes, each once.
             groups: Group of each clip, shape (n,), such as its speaker's gender; None puts all
                 clips into one.
 
@@ -271,7 +290,20 @@ def same_clips(first: Answers, second: Answers) -> None:
 
 
 def encode_labels(values: ArrayLike, labels: Sequence[Hashable], what: str) -> NDArray[np.intp]:
-    """Replace labels by their positions in ``labels``."""
+    """Replace labels by their positions in ``labels``.
+
+    Args:
+        values: Labels, any shape.
+        labels: All classes, each once.
+        what: What the values are, for the error's message.
+
+    Returns:
+        Positions, in the shape of ``values``.
+
+    Raises:
+        EvaluationError: A value is missing or is not in ``labels``.
+        ValueError: ``labels`` is empty or holds a label twice.
+    """
     if not len(labels) or len(set(labels)) != len(labels):
         raise ValueError(f"labels must name each class once, not {list(labels)!r}")
     array = np.asarray(values)

@@ -54,6 +54,9 @@ class Probe:
         chance: The score of any answer that is always the same, the majority's among them: one
             part in as many as there are classes.
         control: Mean score on labels dealt at random; nan where none were dealt.
+        n_clips: Clips.
+        n_classes: Classes.
+        n_groups: Groups that were held out as wholes.
     """
 
     score: float
@@ -84,6 +87,11 @@ def probe(
         groups: What must be new in a test, shape (n,): speakers, or sentences where the question
             is who speaks.
         n_folds: Parts to hold out in turn, at least 2; fewer where there are fewer groups.
+        controls: How many times the same is done on :func:`control_labels`.
+        seed: Of folds and of control labels.
+
+    Returns:
+        The result.
 
     Raises:
         EvaluationError: Shapes do not agree, a value is missing or not finite, there are fewer than
@@ -146,6 +154,12 @@ def probe_folds(
 ) -> NDArray[np.int64]:
     """Deal clips into folds, whole groups at a time, with classes as even as that allows.
 
+    Args:
+        labels: Shape (n,).
+        groups: Shape (n,); all clips of a group come into the same fold.
+        n_folds: Number of folds, at least 2; fewer where there are fewer groups.
+        seed: Another seed gives other folds.
+
     Returns:
         The fold of each clip, from 0, shape (n,).
 
@@ -179,6 +193,11 @@ def probe_folds(
 
 def probe_answers(features: ArrayLike, labels: ArrayLike, folds: ArrayLike) -> NDArray[Any]:
     """Answer for each clip by a probe that was trained on the other folds.
+
+    Args:
+        features: Shape (n, d), finite.
+        labels: Shape (n,).
+        folds: The fold of each clip, shape (n,).
 
     Returns:
         Answers of shape (n,), of the labels' kind.
@@ -218,6 +237,14 @@ def control_labels(
     Within each group its own labels are dealt among its clips: a speaker keeps as many angry clips.
     Where every group has one label alone, as every speaker has one gender, groups are dealt labels
     as wholes; dealing them to clips would make the question another one.
+
+    Args:
+        labels: Shape (n,).
+        groups: Shape (n,).
+        generator: Deals.
+
+    Returns:
+        Labels of shape (n,), of the same kind.
     """
     answers, kept = np.asarray(labels), np.asarray(groups).astype(str)
     names, first, member = np.unique(kept, return_index=True, return_inverse=True)
@@ -282,6 +309,8 @@ def speaker_identifiability(
     same score exactly what chance does. A zero vector is equally near to all.
 
     Args:
+        embeddings: Shape (n, d), finite; one clip a row.
+        speakers: Who speaks each clip, shape (n,).
         groups: Session or sentence of each clip, shape (n,): neighbours come from other groups. A
             clip without one (None, NaN) is a group by itself. None: every clip is.
 

@@ -63,9 +63,12 @@ def paired_permutation_test(
 
     Args:
         first: Results of the one method, shape (n,), such as the UAR of each seed and fold.
+        second: Results of the other under the same conditions, in the same order.
         groups: Which pairs hang together, shape (n,), and change sign together: seeds on the same
             test speakers, say, whose differences are no independent witnesses. None: each pair
             stands for itself.
+        n_resamples: Most signs tried, at least 99.
+        seed: Of the signs that are drawn, at least 0.
 
     Raises:
         EvaluationError: Shapes do not agree, there are fewer than two pairs or groups, or a value
@@ -110,6 +113,13 @@ def exchange_test(
     speaker are exchanged at once. Each clip is tested once a seed: put the folds of a seed together
     first.
 
+    Args:
+        first: Answers of the one method.
+        second: Answers of the other to the same clips.
+        metric: ``accuracy``, ``macro_f1`` or ``uar``.
+        n_resamples: Most exchanges tried, at least 99; all are tried where there are no more.
+        seed: Of the exchanges that are drawn, at least 0.
+
     Raises:
         EvaluationError: They answer for different clips, or there are fewer than two speakers.
         ValueError: ``metric`` is unknown, or ``n_resamples`` is below 99.
@@ -136,7 +146,9 @@ def smallest_p(n_pairs: int, tests: int = 1, n_resamples: int = 9999) -> float:
     """The smallest p that a test of so many pairs, groups or speakers can give.
 
     Args:
+        n_pairs: What is exchanged.
         tests: Tests of the same question: Holm multiplies the smallest p by their number.
+        n_resamples: Most exchanges tried.
     """
     require("1..", n_pairs=n_pairs, tests=tests)
     exact = 2**n_pairs <= n_resamples
@@ -148,6 +160,9 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
     The smallest of m is multiplied by m, the next by m − 1, and so on; none becomes smaller than
     one before it, or larger than 1. The chance of any mark by luck stays below the level.
+
+    Args:
+        p_values: Shape (m,), in [0, 1]; all tests of one question.
 
     Returns:
         The corrected values, in the order given.
@@ -174,6 +189,10 @@ def mark(p: float, level: float = LEVEL) -> str:
 
 def marked(tests: Mapping[Name, PairedTest], level: float = LEVEL) -> pd.DataFrame:
     """Tests of one question with corrected p-values and marks.
+
+    Args:
+        tests: By what was compared, such as view and budget.
+        level: Largest corrected p that counts.
 
     Returns:
         One row a test, indexed by name: ``difference``, ``p``, ``p_holm``, ``mark``, ``n_pairs``.

@@ -53,6 +53,7 @@ def pwcca(x: ArrayLike, y: ArrayLike) -> float:
 
     Args:
         x: Shape (n, d1), finite, n above d1 and d2; one clip a row.
+        y: Shape (n, d2), the same clips in the same order.
 
     Returns:
         A value in [0, 1]; 1 where all that is weighed in x is a linear function of y.
@@ -86,6 +87,11 @@ def noise_level(n: int, d1: int, d2: int) -> float:
 
     Exact for the root mean square of Gaussian noise (the mean is a little lower); 1 where there are
     not more clips than dimensions.
+
+    Args:
+        n: Clips.
+        d1: Dimensions of the one set.
+        d2: Dimensions of the other.
     """
     require("1..", n=n, d1=d1, d2=d2)
     return math.sqrt(min(1.0, max(d1, d2) / max(1, n - 1)))
@@ -146,7 +152,12 @@ def tsne(embeddings: ArrayLike, seed: int = 0, perplexity: float = 30.0) -> NDAr
     features before, where they have units of their own.
 
     Args:
+        embeddings: Shape (n, d), finite, d at least 2; one clip a row.
+        seed: Of the little that is drawn, from 0 to 2**32 - 1.
         perplexity: About how many neighbours a point has, at least 1. 30 is van der Maaten's.
+
+    Returns:
+        Shape (n, 2), in the order given. The unit is the method's own.
 
     Raises:
         EvaluationError: The shape is wrong, a value is not finite, all points are one, or there
@@ -197,6 +208,10 @@ def frequency_distance(first: Iterable[Hashable], second: Iterable[Hashable]) ->
     Endres and Schindelin 2003 (*A New Metric for Probability Distributions*) show that it is a
     metric. It compares how often each thing occurs, and knows nothing of order, nor of which things
     are alike: two neighbouring vowels differ as much as a vowel and a click.
+
+    Args:
+        first: Things that were counted, such as the phonemes of some sentences.
+        second: The same of the other sample.
 
     Returns:
         0 where all frequencies are equal, 1 where nothing occurs in both.

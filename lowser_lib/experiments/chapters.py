@@ -19,7 +19,12 @@ _FILE = re.compile(r"(\d\d)_.+\.ipynb")
 
 @dataclass(frozen=True)
 class Chapter:
-    """One notebook of the course."""
+    """One notebook of the course.
+
+    Attributes:
+        number: Two digits.
+        path: The notebook.
+    """
 
     number: str
     path: Path
@@ -29,6 +34,7 @@ def find_chapters(notebooks: Path, wanted: Sequence[str] | None = None) -> list[
     """List the chapters of a folder, sorted by number.
 
     Args:
+        notebooks: Folder that holds ``00_....ipynb`` and so on.
         wanted: Numbers such as ``3`` or ``03``; None takes all.
 
     Raises:

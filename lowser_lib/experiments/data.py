@@ -71,6 +71,9 @@ class CourseData:
     def corpus(self, name: str) -> pd.DataFrame:
         """All utterances of one corpus.
 
+        Args:
+            name: Name of the corpus.
+
         Raises:
             ProfileError: It was not loaded.
         """
@@ -80,7 +83,11 @@ class CourseData:
         return self.manifest[rows].reset_index(drop=True)
 
     def source(self, names: Iterable[str] | None = None) -> pd.DataFrame:
-        """Labelled utterances to learn from, at most as many as the profile allows a corpus."""
+        """Labelled utterances to learn from, at most as many as the profile allows a corpus.
+
+        Args:
+            names: Names of corpora; None takes the profile's sources, which are English.
+        """
         profile = self._profile()
         parts = [
             limit(_labelled(self.corpus(name)), profile.max_source_clips)
@@ -89,13 +96,21 @@ class CourseData:
         return manifest.combine(*parts)
 
     def target(self, language: str) -> pd.DataFrame:
-        """The labelled utterances on which transfer to a language is measured."""
+        """The labelled utterances on which transfer to a language is measured.
+
+        Args:
+            language: ISO 639-1 code, a key of the profile's targets.
+        """
         profile = self._profile()
         name = _of_language(profile.targets, language)
         return limit(_labelled(self.corpus(name)), profile.max_target_clips)
 
     def unlabelled(self, language: str) -> pd.DataFrame:
-        """Utterances of a language whose emotion is not used: load with ``unlabelled=True``."""
+        """Utterances of a language whose emotion is not used: load with ``unlabelled=True``.
+
+        Args:
+            language: ISO 639-1 code, a key of the profile's unlabelled corpora.
+        """
         profile = self._profile()
         parts = []
         for name in _of_language(profile.unlabelled, language):
@@ -138,7 +153,11 @@ def load(
     Args:
         what: A profile, or names of corpora (``table:NAME`` for a reader's own).
         unlabelled: With a profile: its unlabelled corpora too.
+        jobs: Worker processes; None takes the profile's number, or 2.
         progress: Show progress bars; None shows them where somebody is watching.
+
+    Returns:
+        The course data.
 
     Raises:
         CorpusError: A corpus is unknown, or its layout does not fit.
@@ -181,7 +200,17 @@ def _of_known_speakers(part: Prepared) -> Prepared:
 
 
 def make(names: Iterable[str], *, jobs: int = 2, progress: bool = False) -> None:
-    """Make those of the named corpora that the course makes itself and that are not whole."""
+    """Make those of the named corpora that the course makes itself and that are not whole.
+
+    Args:
+        names: Names of corpora; real ones are left alone.
+        jobs: Worker processes.
+        progress: Show a progress bar.
+
+    Raises:
+        ProfileError: What a corpus is made from is not on this machine.
+        SynthesisError: Synthetic speech could not be made.
+    """
     from lowser_lib.corpora import synthetic
 
     root = paths.made_corpora()
@@ -213,6 +242,9 @@ def _derive(name: str, target: Path) -> None:
 def missing(names: Iterable[str]) -> dict[str, str]:
     """What is needed, cannot be made, and is not on this machine.
 
+    Args:
+        names: Names of corpora.
+
     Returns:
         Name of each missing corpus to a message that says where and by what command it is got.
     """
@@ -226,6 +258,10 @@ def missing(names: Iterable[str]) -> dict[str, str]:
 
 def limit(table: pd.DataFrame, maximum: int | None) -> pd.DataFrame:
     """Draw at most so many utterances, keeping each speaker's and emotion's share.
+
+    Args:
+        table: A manifest.
+        maximum: Most rows, at least 1; None keeps all.
 
     Returns:
         Rows in their old order, numbered from 0. The draw is the same on every call.
@@ -266,6 +302,9 @@ def watched() -> bool:
     In JupyterLab a cell may ask its reader for input; under papermill, nbval and ``lowser refresh``
     it may not. That is how a notebook tells the two apart, so that its stored output never holds a
     half-drawn progress bar.
+
+    Returns:
+        True in a live notebook and in a terminal; False when executed by a program.
     """
     shell = sys.modules.get("IPython")
     session = shell.get_ipython() if shell is not None else None

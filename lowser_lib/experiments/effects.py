@@ -91,7 +91,16 @@ def _spread_out() -> Tensor:
 def through(
     transform: Transform, sounds: Sequence[Tensor], seed: int = 0
 ) -> tuple[list[Tensor], list[Tensor] | None]:
-    """Put sounds through a transform."""
+    """Put sounds through a transform.
+
+    Args:
+        transform: Of sounds or of spectrograms.
+        sounds: Each ``(samples,)`` at 16 kHz.
+        seed: Of what is drawn.
+
+    Returns:
+        The spectrograms afterwards, and the sounds; None where it works on spectrograms.
+    """
     on_sound = transform.domain == "waveform"
     if on_sound:
         lengths = torch.tensor([len(sound) for sound in sounds])
@@ -112,6 +121,7 @@ def version(
         name: A key of :data:`FOURFOLD`.
         sounds: The clip and its partner in mixup.
         times: 0 to 4.
+        seed: Of what is drawn.
 
     Returns:
         The sound and its spectrogram.
@@ -122,6 +132,10 @@ def version(
 
 def measures(sounds: Sequence[Tensor], jobs: int = 1) -> NDArray[np.float64]:
     """The 88 measures of eGeMAPS of each sound.
+
+    Args:
+        sounds: Each ``(samples,)`` at 16 kHz.
+        jobs: Worker processes.
 
     Returns:
         Shape ``(clips, 88)``.
@@ -139,7 +153,10 @@ def moved(
     unchanged: the way back moves measures by itself.
 
     Args:
+        sounds: The clips.
         spread: Standard deviation of each measure over a corpus, ``(88,)``: the unit.
+        seed: Of what is drawn.
+        jobs: Worker processes.
 
     Returns:
         Strength to a table, one row a transform and the row ``there and back``, one column a family
@@ -170,6 +187,7 @@ def applied(transform: Transform, clip: Tensor, **drawn: float) -> Tensor:
     """One clip after a transform, with numbers that are chosen instead of drawn.
 
     Args:
+        transform: Of sounds or of spectrograms.
         clip: ``(samples,)`` or ``(80, frames)``.
         **drawn: What the transform would have drawn, by its names.
     """
@@ -183,6 +201,7 @@ def hidden_share(transform: Transform, frames: Sequence[int], seed: int = 0) -> 
     Args:
         transform: Of spectrograms; fills with a clip's mean.
         frames: Length of each clip, in frames of 10 ms.
+        seed: Of what is drawn.
 
     Returns:
         Share of each clip, ``(clips,)``.
@@ -196,7 +215,12 @@ def hidden_share(transform: Transform, frames: Sequence[int], seed: int = 0) -> 
 
 
 def hidden(frames: Sequence[int], seed: int = 0) -> pd.DataFrame:
-    """A table of what the masks hide, on average and in the worst clip, by strength."""
+    """A table of what the masks hide, on average and in the worst clip, by strength.
+
+    Args:
+        frames: Length of each clip, in frames of 10 ms.
+        seed: Of what is drawn.
+    """
     table = {}
     for strength, transforms in strengths().items():
         shares = {name: hidden_share(transforms[name], frames, seed) for name in _MASKS}
@@ -208,6 +232,9 @@ def hidden(frames: Sequence[int], seed: int = 0) -> pd.DataFrame:
 
 def tables(metrics: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """What a record of chapter 02 holds, as tables with the same rows.
+
+    Args:
+        metrics: Of the record: ``effects`` and ``learned``.
 
     Returns:
         Title to a table, one row a transform.
@@ -227,6 +254,9 @@ def trained_with(profile: str) -> pd.DataFrame:
 
     Read from the records of the sweeps ``augment-KIND-half`` and ``-full``, beside those of
     ``baseline`` with the same seeds.
+
+    Args:
+        profile: The profile of the sweeps.
 
     Returns:
         One row a run: ``trained with``, ``strength``, ``seed``, and the scores on ``English``
@@ -251,6 +281,9 @@ def trained_with(profile: str) -> pd.DataFrame:
 
 def against_none(profile: str) -> pd.DataFrame:
     """Change of macro-F1 against training without augmentation, in points, the mean over seeds.
+
+    Args:
+        profile: The profile of the sweeps.
 
     Returns:
         Columns ``English`` and ``others``, rows ``(trained with, strength)``. Empty where nothing

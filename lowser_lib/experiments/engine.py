@@ -39,6 +39,8 @@ class Run:
 
     Attributes:
         stem: Name of the record's file, such as ``ur-0``.
+        seed: Of everything that is drawn, at least 0.
+        settings: Data classes by name.
         config: All that it follows from but seed and speech, as it reads when it comes back from a
             file; what tells runs apart is in it, such as ``language`` or ``fold``.
         corpora: The speech: corpus to the SHA-256 of its content.
@@ -141,7 +143,14 @@ class Sweep(ABC):
 
 
 class Measured(NamedTuple):
-    """What a worker hands back."""
+    """What a worker hands back.
+
+    Attributes:
+        runs: What was asked for.
+        metrics: By the runs' stems.
+        device: What computed.
+        seconds: Time that all of it took.
+    """
 
     runs: tuple[Run, ...]
     metrics: dict[str, dict[str, Any]]
@@ -151,6 +160,10 @@ class Measured(NamedTuple):
 
 def run(sweep: Sweep, say: Callable[[str], None] = tqdm.write) -> list[RunRecord]:
     """Run what is missing of a sweep.
+
+    Args:
+        sweep: What to run.
+        say: Takes each line of the account; prints it by default.
 
     Returns:
         The records of all runs asked for, in the order of the plan.
@@ -191,6 +204,10 @@ def run(sweep: Sweep, say: Callable[[str], None] = tqdm.write) -> list[RunRecord
 
 def finished(path: Path, run: Run) -> RunRecord | None:
     """The record of a finished run; None where there is none yet.
+
+    Args:
+        path: The record's file.
+        run: What it has to stand for.
 
     Raises:
         RunError: It is damaged, or comes from other settings, code or speech.
@@ -351,6 +368,7 @@ def change(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     """Replace single settings.
 
     Args:
+        settings: Data classes by name.
         changes: ``"name.field"`` to the new value.
 
     Raises:

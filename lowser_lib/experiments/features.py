@@ -105,6 +105,11 @@ def extract_views(
 ) -> tuple[pd.DataFrame, MultiViewDataset]:
     """All clips of a corpus through all views, from the cache where they are there.
 
+    Args:
+        corpus: Name of the corpus.
+        views: Names of views.
+        jobs: Worker processes.
+
     Returns:
         The manifest, numbered from 0, and the clips in its order with emotions as labels.
     """
@@ -126,6 +131,7 @@ def normalised(
     """Features of a corpus, made ready for encoders.
 
     Args:
+        table: its manifest, in the order of the clips.
         clips: as they come from :func:`extract_views`.
         speech: how.
         tested: test speakers, who do not tell what all speakers are like.

@@ -90,7 +90,10 @@ def crossed(
     """Answer with every step of standardisation, with and without self-training.
 
     Args:
+        sources: labelled clips.
         target: clips to be answered for; labels are taken off before anything else.
+        chosen: settings.
+        grid: settings that are not chosen.
         half: ``(N,)`` of the target: who is heard first, and tested second; None leaves the form
             ``inductive`` out.
         steps: ``corpus`` and ``speaker`` among them: the rule is one of these.
@@ -309,6 +312,9 @@ def by_speaker(
 def view_of(encoder: str) -> View:
     """What clips are heard through: all layers of an encoder, averaged over time, or measures.
 
+    Args:
+        encoder: See :class:`FrozenSweep`.
+
     Raises:
         CheckpointError: There is no such encoder.
     """
@@ -353,7 +359,13 @@ class Situation(NamedTuple):
 def situations(
     labels: NDArray[np.int64], speakers: NDArray[np.object_], seed: int
 ) -> Iterator[Situation]:
-    """All situations of a target."""
+    """All situations of a target.
+
+    Args:
+        labels: ``(N,)`` class numbers; all classes occur.
+        speakers: ``(N,)`` names.
+        seed: chooses the largest class, the moods and the clips.
+    """
     generator = np.random.default_rng(seed)
     number = len(manifest.EMOTIONS)
     shuffled = generator.permutation(len(labels))

@@ -243,7 +243,7 @@ def thinned_curves(
 
     Args:
         runs: Records of ``lowser sweep thinned``.
-        what: What is thinned, one of :data:`lowser_lib.experiments.thinned.SHOWN`.
+        what: What is thinned, one of :data:`lowser_lib.experiments.frozen.SHOWN`.
         step: ``corpus``, ``speaker`` or ``rule``.
 
     Returns:

@@ -212,6 +212,10 @@ def share_curves(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """How both genders fare while the share of men grows, as rows of ``plots.group_curves``.
 
+    Args:
+        answers: By share of men.
+        label: Who answered.
+
     Returns:
         UAR of each gender (a panel named ``label``), and the gap within emotions (a line named so).
     """

@@ -29,6 +29,8 @@ def compare(
     Args:
         tables: Name to a manifest of labelled clips.
         arms: Name to a model and how its folds are made.
+        n_folds: How many folds.
+        seeds: Of the folds.
 
     Returns:
         One row per table and arm: ``corpus``, ``method``, ``estimate`` (the mean over seeds),

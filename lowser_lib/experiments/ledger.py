@@ -72,6 +72,8 @@ class Entry:
     """A claim in one profile.
 
     Attributes:
+        claim: The claim.
+        profile: The profile.
         verdict: One of :data:`VERDICTS`.
         figure: Ours; None where there is none.
         remark: Where the paper's figure lies; or why there is no interval.
@@ -93,6 +95,7 @@ def judge(interval: Interval, claim: Claim, null: float = 0.0) -> tuple[str, str
     """Verdict on an interval, and where the paper's figure lies.
 
     Args:
+        interval: Ours.
         claim: The claim, with its sign, and its effect where one is known.
         null: What would be no effect.
     """
@@ -160,6 +163,10 @@ def refuse_mixed(known: Records) -> None:
 
 def entries(results: Path, names: Sequence[str] = ("fast", "open")) -> list[Entry]:
     """Judge every claim in every profile, claim by claim.
+
+    Args:
+        results: Folder with one folder a profile.
+        names: Profiles.
 
     Raises:
         ProfileError: There is no such profile.
@@ -298,7 +305,9 @@ def text(results: Path, notebooks: Path, names: Sequence[str] = ("fast", "open")
     """The ledger as Markdown, one sub-heading a claim.
 
     Args:
+        results: Folder with one folder a profile.
         notebooks: Folder of the chapters, to link to their sections.
+        names: Profiles.
 
     Raises:
         ProfileError: There is no such profile.

@@ -37,6 +37,7 @@ class Prepared:
     """One corpus, ready to use.
 
     Attributes:
+        name: Name of the corpus.
         manifest: Its usable utterances of 0.5–12 s.
         exclusions: What was left out, and why.
         hash: SHA-256 of the usable files' names and bytes: the same on every machine.
@@ -53,12 +54,30 @@ class Prepared:
 
 
 def folder_name(name: str) -> str:
-    """Folder of a corpus below its root: ``table:mine`` lies in ``mine``."""
+    """Folder of a corpus below its root: ``table:mine`` lies in ``mine``.
+
+    Args:
+        name: Name of a corpus.
+
+    Raises:
+        CorpusError: The corpus is unknown.
+    """
     return corpora.get(name).name
 
 
 def prepare(name: str, jobs: int = 1) -> Prepared:
-    """Make a corpus ready, or take what was made before."""
+    """Make a corpus ready, or take what was made before.
+
+    Args:
+        name: Name of a corpus that is in place (see :func:`place`).
+        jobs: Workers that read and decode files.
+
+    Raises:
+        CorpusError: The corpus is unknown or its layout does not fit.
+        ManifestError: No clip could be used.
+        ProfileError: The corpus is not in place.
+        RunError: The cache cannot be written.
+    """
     root = place(name)
     folder = root / folder_name(name)
     key = _key(folder)
@@ -105,6 +124,9 @@ def _keep(prepared: Prepared, stem: Path, key: str) -> None:
 def place(name: str) -> Path:
     """Find the root below which a corpus lies.
 
+    Args:
+        name: Name of a corpus.
+
     Raises:
         CorpusError: The corpus is unknown.
         ProfileError: The corpus is not on this machine.
@@ -120,12 +142,22 @@ def place(name: str) -> Path:
 
 
 def is_made(card: DataCard) -> bool:
-    """Whether the course makes a corpus itself, from nothing or from another."""
+    """Whether the course makes a corpus itself, from nothing or from another.
+
+    Args:
+        card: The corpus's data card.
+    """
     return card.synthetic or card.derived is not None
 
 
 def missing_message(name: str, card: DataCard, root: Path | None) -> str:
-    """Say that a corpus is missing, where it is looked for, and how it is got."""
+    """Say that a corpus is missing, where it is looked for, and how it is got.
+
+    Args:
+        name: Name of the corpus.
+        card: Its data card.
+        root: Where it was looked for; None when no root is set.
+    """
     if root == paths.made_corpora():
         return f"corpus {name!r} has not been made; run: lowser corpora prepare {name}"
     if root is None:
@@ -143,7 +175,12 @@ def missing_message(name: str, card: DataCard, root: Path | None) -> str:
 
 
 def content_hash(files: Iterable[str], root: Path) -> str:
-    """SHA-256 over the names and bytes of files, the same on every machine."""
+    """SHA-256 over the names and bytes of files, the same on every machine.
+
+    Args:
+        files: Paths relative to ``root``, with forward slashes.
+        root: Where they lie.
+    """
     total = hashlib.sha256()
     for name in sorted(files):
         total.update(f"{name}\0{audio.content_hash(root / name)}\n".encode())
@@ -154,6 +191,9 @@ def fingerprint(folder: Path) -> str:
     """SHA-256 over the names, sizes and times of a folder's files: quick, for this machine only.
 
     Links count as what they point to, so that sound replaced behind a link is noticed.
+
+    Args:
+        folder: A corpus folder.
     """
     total = hashlib.sha256()
     for entry in sorted(walk(folder), key=lambda entry: os.fsencode(entry.path)):

@@ -108,6 +108,9 @@ class Profile:
     def seeds_from(self, seed: int) -> tuple[int, ...]:
         """The profile's seeds, shifted by a notebook's ``SEED``.
 
+        Args:
+            seed: The notebook's parameter, at least 0.
+
         Returns:
             As many seeds as the profile has. Different ``seed`` give disjoint sets, so that two
             runs are two samples.
@@ -223,7 +226,15 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
 
 
 def trial(profile: Profile, encoder: str | None = None) -> Profile:
-    """Cut a profile down to a few clips and steps; corpora and precision stay."""
+    """Cut a profile down to a few clips and steps; corpora and precision stay.
+
+    Args:
+        profile: The profile.
+        encoder: Name or file of another encoder; None keeps the profile's.
+
+    Returns:
+        The profile ``NAME-trial``, whose title says that it is one.
+    """
     return replace(
         profile,
         name=f"{profile.name}{TRIAL}",

@@ -51,6 +51,9 @@ def versions() -> dict[str, str]:
 def git_commit(folder: Path) -> dict[str, Any]:
     """State of the checkout that holds a folder.
 
+    Args:
+        folder: Any folder of it.
+
     Returns:
         ``hash`` (None outside a repository or before its first commit) and ``dirty``: whether
         tracked files other than the records themselves differ from it.
@@ -111,7 +114,10 @@ class RunRecord:
 
     Attributes:
         schema: Layout version, :data:`SCHEMA`.
+        chapter: Two digits.
         name: What was measured, in small letters.
+        profile: The profile of the run.
+        seed: The notebook's ``SEED``.
         metrics: What was measured; numbers, words, lists and tables of them. None stands for
             "not estimable".
         config: The settings that led to it.
@@ -120,6 +126,7 @@ class RunRecord:
         versions: Library name to version, Python included.
         commit: ``hash`` of the git commit (None outside a repository) and whether the checkout was
             ``dirty``.
+        seconds: Time that the chapter took.
         finished: When, in UTC, ISO 8601.
     """
 
@@ -143,13 +150,30 @@ class RunRecord:
         return f"{self.chapter}-{self.name}"
 
     def save(self, results: Path) -> Path:
-        """Write the record below a results folder, whole or not at all."""
+        """Write the record below a results folder, whole or not at all.
+
+        Args:
+            results: Folder with one folder a profile.
+
+        Returns:
+            The file written.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
         path = results / self.profile / f"{self.stem}.json"
         self.write(path)
         return path
 
     def write(self, path: Path) -> None:
-        """Write the record to a file, with its checksum, whole or not at all."""
+        """Write the record to a file, with its checksum, whole or not at all.
+
+        Args:
+            path: The file.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
         files.write_json(path, asdict(self), sealed=True)
 
 
@@ -313,6 +337,9 @@ def load_record(results: Path, profile: str, name: str) -> RunRecord:
     """Read one record back.
 
     Args:
+        results: Folder with one folder a profile, usually
+            :func:`lowser_lib.experiments.paths.results_root`.
+        profile: The profile of the run.
         name: Chapter and name, such as ``03-transfer``; of a sweep ``sweeps/baseline/ur-0``.
 
     Raises:
@@ -333,6 +360,8 @@ def load_records(results: Path, profile: str, sweep: str | None = None) -> list[
     """Read the records of a profile's chapters, or whatever one of its sweeps has left.
 
     Args:
+        results: Folder with one folder a profile.
+        profile: The profile of the runs.
         sweep: Name of a sweep; None takes the chapters.
 
     Returns:

@@ -61,6 +61,7 @@ class Method:
     Attributes:
         name: As in ``lowser sweep NAME``.
         chapter: The chapter that teaches it, two digits.
+        train: Trains it.
         settings: Its settings in a profile: data classes by name.
         per_language: Whether a training depends on the target language; if not, one serves all.
         unlabelled: Whether it hears the profile's unlabelled speech.
@@ -105,6 +106,8 @@ def shared(speech: Speech, run: Run, settings: str) -> dict[str, Any]:
     """What every ``train_…`` is given: settings, how an epoch is chosen, where it computes.
 
     Args:
+        speech: What is learned from.
+        run: The run.
         settings: Name of the method's own settings; the baseline's come along where they are other
             ones.
     """
@@ -195,6 +198,8 @@ def two_stages(
 
     Args:
         train_method: A ``train_…`` of two stages.
+        speech: What is learned from.
+        run: The run.
         settings: Name of the first stage's settings.
         **facts: What else the first stage is told of the unlabelled clips, by name.
     """

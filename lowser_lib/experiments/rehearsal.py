@@ -127,7 +127,12 @@ class Rehearsal(NamedTuple):
 
 
 def rehearsals(languages: NDArray[np.object_], validation: NDArray[np.bool_]) -> list[Rehearsal]:
-    """Each language of the sources in turn; of a single one, its validation speakers."""
+    """Each language of the sources in turn; of a single one, its validation speakers.
+
+    Args:
+        languages: ``(N,)`` codes of source clips.
+        validation: ``(N,)``, true of validation speakers' clips.
+    """
     names = sorted(set(languages))
     if len(names) == 1:
         return [Rehearsal(names[0], ~validation, validation)]
@@ -288,7 +293,17 @@ def moods_kept(
     moods: int,
     generator: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """Keep so many moods of each speaker, dealt out in turn so that all moods remain."""
+    """Keep so many moods of each speaker, dealt out in turn so that all moods remain.
+
+    Args:
+        labels: ``(N,)`` class numbers.
+        speakers: ``(N,)`` names.
+        moods: at least 1.
+        generator: shuffles the speakers.
+
+    Returns:
+        Mask ``(N,)``.
+    """
     kept = np.zeros(len(labels), dtype=bool)
     number = len(manifest.EMOTIONS)
     for place, speaker in enumerate(generator.permutation(sorted(set(speakers)))):

@@ -77,14 +77,25 @@ class Speech:
     """The speech of a profile; manifests are read at once, sounds when they are asked for.
 
     Attributes:
+        profile: The profile.
         protocol: One of :data:`PROTOCOLS`.
+        loaded: Its corpora.
         settings: What sets this speech apart from a profile's, for the record.
     """
 
     def __init__(
         self, profile: Profile, *, unlabelled: bool = False, protocol: str = "english"
     ) -> None:
-        """Load manifests."""
+        """Load manifests.
+
+        Args:
+            profile: The profile.
+            unlabelled: Whether its unlabelled corpora are wanted, too.
+            protocol: One of :data:`PROTOCOLS`.
+
+        Raises:
+            ProfileError: There is no such protocol, or a corpus is missing.
+        """
         if protocol not in PROTOCOLS:
             raise ProfileError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}")
         self.profile, self.protocol = profile, protocol
@@ -124,7 +135,12 @@ class Speech:
         return self.profile.targets[language]
 
     def split(self, seed: int, language: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        """Labelled clips to learn from, to choose the epoch by, and held out."""
+        """Labelled clips to learn from, to choose the epoch by, and held out.
+
+        Args:
+            seed: Another seed gives another split.
+            language: The target's; it matters where the protocol leaves a language out.
+        """
         return split(self.loaded.source(self.sources(language)), seed)
 
     def learned(self, seed: int, language: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -159,7 +175,12 @@ class Speech:
         return mel_clips(table, self.loaded.roots, n_mels=n_mels, cache=cached, jobs=jobs)
 
     def waveforms(self, table: pd.DataFrame, labels: str = "speaker") -> WaveformDataset:
-        """Sounds; labels are speakers, numbered in the order of their names, or the emotions."""
+        """Sounds; labels are speakers, numbered in the order of their names, or the emotions.
+
+        Args:
+            table: The clips.
+            labels: ``"speaker"`` or ``"emotion"``.
+        """
         if labels not in ("speaker", "emotion"):
             raise ValueError(f"labels must be 'speaker' or 'emotion', not {labels!r}")
         roots = self.loaded.roots
@@ -288,6 +309,9 @@ class SkewedSpeech(Speech):
 def set_aside(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clips to thin, and clips of other voices to test on, of every gender the same share.
 
+    Args:
+        table: A manifest.
+
     Raises:
         SplitError: A gender has fewer than two speakers.
     """
@@ -320,6 +344,9 @@ class LeaningSpeech(Speech):
         Args:
             lean: Share of clips drawn from an emotion's own sentences, in [0, 1].
             seed: Each holds other speakers out, and deals the sentences otherwise.
+
+        Raises:
+            SplitError: There are too few speakers or sentences.
         """
         rest, held_out = next(splits.speaker_folds(self.table, FOLDS, seed))
         splits.assert_speaker_disjoint(rest, held_out)

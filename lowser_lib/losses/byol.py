@@ -56,8 +56,15 @@ def symmetric_byol_loss(
     The mean of both directions. Grill et al. 2020 (section 3.1) take their sum; the mean is our
     choice, so that a share λ of it means the same with one direction and with two.
 
+    Args:
+        predictions: of the first and of the second view, ``(N, D)`` each.
+        targets: what the target network says of the first and of the second view, ``(N, D)`` each.
+
     Returns:
         The loss, a scalar in [0, 4].
+
+    Raises:
+        ValueError: see :func:`byol_loss`.
     """
     (first, second), (target_first, target_second) = predictions, targets
     return (byol_loss(first, target_second) + byol_loss(second, target_first)) / 2

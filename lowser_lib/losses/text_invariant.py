@@ -65,7 +65,10 @@ def text_invariant_nt_xent(
 
     Args:
         embeddings: ``(N, D)`` floating point; need not be normalised.
+        labels: ``(N,)`` whole numbers, the emotions.
+        texts: ``(N,)`` whole numbers, the sentences; None: positives are all clips of an emotion.
         temperature: above 0. 0.1 is our choice, the value that SupCon found best.
+        negatives: as in :func:`text_invariant_masks`.
 
     Returns:
         The loss, a scalar of at least 0.

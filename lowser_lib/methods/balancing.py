@@ -48,7 +48,9 @@ def cells_of(
     """Find each clip's cell.
 
     Args:
+        labels: ``(N,)`` classes from 0, :data:`UNLABELLED` where there is none.
         groups: ``(N,)`` names, as the manifest's column ``gender``; ``unknown`` is no group.
+        n_classes: number of classes.
 
     Raises:
         ValueError: shapes do not agree, a group is missing, or there are not two known ones.
@@ -73,6 +75,10 @@ def cells_of(
 def cell_weights(cells: Cells, n_classes: int) -> Tensor:
     """Weights that give every cell the same say in the loss; see :func:`balanced_weights`.
 
+    Args:
+        cells: of the training clips.
+        n_classes: number of classes.
+
     Returns:
         float32 ``(known cells + n_classes,)``. Over the clips of known groups they average to 1,
         and that is what clips of unknown groups weigh.
@@ -85,6 +91,10 @@ def cell_weights(cells: Cells, n_classes: int) -> Tensor:
 
 def balanced_weights(labels: Tensor, n_classes: int) -> Tensor:
     """Weights that give every class the same say in the loss: N / (classes present · count).
+
+    Args:
+        labels: ``(N,)`` int64 classes; clips that are :data:`UNLABELLED` do not count.
+        n_classes: number of classes.
 
     Returns:
         float32 ``(n_classes,)``; over the labelled clips they average to 1. A class without clips
@@ -123,7 +133,9 @@ def balance_of(
     """How the clips of a training are balanced: by class, or by group and class.
 
     Args:
+        labels: ``(N,)`` classes from 0, :data:`UNLABELLED` where there is none.
         groups: as in :func:`cells_of`; not looked at where classes alone are balanced.
+        n_classes: number of classes.
         balance_groups: one of :data:`BALANCES`; ``"none"`` balances classes alone, by weights.
 
     Raises:

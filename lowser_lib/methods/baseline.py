@@ -197,7 +197,12 @@ class Precomputed(nn.Module):
 
 
 class Baseline(Recipe):
-    """Cross-entropy on labelled clips, with separate learning rates for encoder and head."""
+    """Cross-entropy on labelled clips, with separate learning rates for encoder and head.
+
+    Attributes:
+        model: the classifier, trained in place.
+        settings: the baseline's.
+    """
 
     weights: Tensor | None
 
@@ -210,6 +215,8 @@ class Baseline(Recipe):
         """Prepare a classifier for training; a probe's encoder is frozen here.
 
         Args:
+            model: the classifier.
+            settings: the baseline's; None takes the defaults.
             weights: of classes or cells in the loss, see
                 :func:`lowser_lib.losses.cross_entropy.cross_entropy`; None: all 1.
 
@@ -295,16 +302,27 @@ def train_baseline(
     computes with one thread, so that the weights are the same wherever it runs.
 
     Args:
+        encoder: the encoder to start from; it stays as it is.
+        source: labelled clips to learn from.
+        validation: labelled clips of *other speakers*, to choose the epoch by; None: the last.
+        metric: judges the validation clips; see :data:`lowser_lib.training.Metric`.
+        generator: draws the head's weights, the batches and the run's seed.
+        settings: the method's; None takes the defaults.
+        training: the loop's settings; None takes the defaults.
+        n_classes: number of emotions.
         sounds: ``source`` as waveforms, a :class:`~lowser_lib.sampling.augmented.WaveformDataset`
             of the same clips in the same order, to be augmented; needed where
             ``settings.augmentations`` begin with the waveform.
         groups: ``(N,)``, such as the manifest's column ``gender`` of the clips in ``source``;
             needed where ``settings.balance_groups`` is not ``"none"``, and else not looked at.
+        execution: where it runs and what is kept; None takes the defaults.
 
     Returns:
         The classifier, in evaluation mode, and the history (of the fine-tuning, if there is one).
 
     Raises:
+        TrainingError: there is no clip, or training diverges.
+        CheckpointError: see :func:`lowser_lib.training.fit`.
         ValueError: ``sounds`` or ``groups`` are missing, or are of other clips.
     """
     settings, training = settings or BaselineConfig(), training or TrainingConfig()
@@ -404,11 +422,17 @@ def repeat_baseline(
     Args:
         start: gives the encoder to start from, for a seed.
         seeds: at least one, each at least 0.
+        source: labelled clips to learn from.
+        validation: labelled clips of other speakers, or None.
         tests: name -> clips, which no training sees.
+        precision: see :func:`lowser_lib.training.make_fabric`.
         jobs: trainings at a time, each in a process; on a GPU they take turns, whatever ``jobs``.
         progress: show a bar on stderr: of trainings, or with one job of each training's steps.
         **others: ``metric``, ``settings``, ``training``, ``n_classes``: see
             :func:`train_baseline`.
+
+    Returns:
+        One training a seed, in their order.
 
     Raises:
         TrainingError: there is no clip, or a training diverges.

@@ -97,6 +97,8 @@ class Classifier:
                 averages.
             classes: one name a class of the head, each once.
             layer: 0 to the encoder's number of layers, or ``"output"``.
+            encoder_name: ``"nano"`` or an OpenAI name; None for any other weights, and for weights
+                that were trained further.
             notes: plain values for the card.
 
         Raises:
@@ -181,6 +183,9 @@ class Classifier:
 
     def over_time(self, clip: Clip) -> OverTime:
         """Hear one recording window by window.
+
+        Args:
+            clip: as in :meth:`predict`.
 
         Raises:
             AudioError: it cannot be used.
@@ -269,6 +274,11 @@ def train(
         roots: folders that its paths are relative to.
         encoder: stays as it is.
         classes: names, each with at least one clip.
+        layer: as in :class:`Classifier`.
+        encoder_name: as in :class:`Classifier`.
+        config: the settings; None takes the defaults.
+        cache: folder of the cached views; None keeps nothing.
+        progress: show a bar on stderr.
 
     Returns:
         The classifier; and the clips as they were learned from, to be scored by
@@ -289,6 +299,7 @@ def windows(samples: int, longest: float = LONGEST) -> list[tuple[int, int]]:
     """Where a recording is cut: one span up to ``longest`` seconds, else overlapping windows.
 
     Args:
+        samples: its length, at 16 kHz.
         longest: seconds that are heard at once; shorter than a window: a window.
 
     Returns:
@@ -304,6 +315,10 @@ def windows(samples: int, longest: float = LONGEST) -> list[tuple[int, int]]:
 
 def save(model: Classifier, folder: Path | str) -> None:
     """Write a classifier: ``model.safetensors`` and ``card.json``.
+
+    Args:
+        model: the classifier.
+        folder: made where it is missing; a classifier that lies there is replaced.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -335,7 +350,9 @@ def load(
     """Read a classifier that :func:`save` wrote, here or elsewhere.
 
     Args:
+        folder: where it lies.
         encoder: its encoder, where that is at hand already; None: it is loaded by its name.
+        download_root: folder of encoders; see :meth:`WhisperEncoder.load`.
 
     Raises:
         CheckpointError: a file is missing, damaged or of another version; or the encoder's weights

@@ -59,7 +59,9 @@ class FineTuneConfig:
         encoder_learning_rate: peak rate of the encoders; 0 freezes them (a *probe*).
         probe_share: share of the steps in which the new layer learns alone, in [0, 1]; 0: both
             learn from the start.
+        dropout: share of embedded values dropped before the new layer, in [0, 1).
         steps: optimizer steps, rounded up to whole epochs.
+        batch_size: most clips a batch.
         balance_classes: weigh each class by the inverse of its share.
         augmentation: what is done to the views.
     """
@@ -128,7 +130,12 @@ class MultiViewClassifier(nn.Module):
 
 
 class FineTune(Recipe):
-    """Cross-entropy on few labelled clips; the new layer may go first."""
+    """Cross-entropy on few labelled clips; the new layer may go first.
+
+    Attributes:
+        model: the classifier, trained in place.
+        settings: the method's.
+    """
 
     weights: Tensor | None
 
@@ -141,6 +148,8 @@ class FineTune(Recipe):
         """Prepare a classifier for training; a probe's encoders are frozen here.
 
         Args:
+            model: the classifier.
+            settings: the method's; None takes the defaults.
             weights: ``(n_classes,)``, see
                 :func:`lowser_lib.methods.balancing.balanced_weights`; None: all 1.
         """
@@ -167,7 +176,12 @@ class FineTune(Recipe):
 
 
 class FineTuned(NamedTuple):
-    """What fine-tuning leaves."""
+    """What fine-tuning leaves.
+
+    Attributes:
+        model: the classifier, in evaluation mode.
+        history: of its training.
+    """
 
     model: MultiViewClassifier
     history: History
@@ -190,10 +204,21 @@ def fine_tune(
     Args:
         encoders: to start from; they stay as they are. For training from scratch, new ones:
             :meth:`~lowser_lib.encoders.view_encoders.ViewEncoders.for_clips`.
+        source: labelled clips to learn from.
         validation: labelled clips of *other speakers*, to choose the epoch by; None: the last.
             With few labels there is seldom anything to spare for it.
+        generator: draws the new layer's weights, the batches and the run's seed.
         views: names of the views to use, one or several; None takes all that there are encoders
             for.
+        metric: judges the validation clips.
+        settings: the method's; None takes the defaults.
+        n_classes: number of emotions.
+        execution: where it runs and what is kept; None takes the defaults.
+
+    Raises:
+        TrainingError: no clip has a label, or training diverges.
+        CheckpointError: see :func:`lowser_lib.training.fit`.
+        ValueError: there is no such view, or validation is given without a metric.
     """
     settings, execution = settings or FineTuneConfig(), execution or Execution()
     if (validation is None) != (metric is None):
@@ -240,7 +265,14 @@ def probe_views(
 
     Args:
         encoders: to build on; copies of them are frozen.
+        clips: labelled clips to learn from; each class counts alike.
+        views: names of the views to use; None takes all that there are encoders for.
         penalty: of the squared weights, above 0; the inverse of scikit-learn's ``C``.
+        n_classes: number of emotions; those without a clip are never answered.
+        fabric: applies its precision; None takes that of the weights.
+
+    Returns:
+        The classifier, in evaluation mode.
 
     Raises:
         TrainingError: fewer than two classes have a clip.
@@ -281,6 +313,8 @@ def predict_views(
     Args:
         model: the classifier, on any device; its mode and weights stay as they are.
         clips: with its views at least; labels are not read.
+        batch_size: clips a batch.
+        fabric: applies its precision; None takes that of the weights.
 
     Returns:
         float64 ``(N, n_classes)``; each row sums to 1.

@@ -110,6 +110,8 @@ class Embedded:
         """The clips of a manifest, whose unknown speakers are told from known ones.
 
         Args:
+            features: ``(N, D)`` in the manifest's order.
+            table: the manifest.
             classes: labels in their order; a row with another one has no label.
         """
         speakers = table["speaker"].mask(manifest.speaker_unknown(table), "").to_list()
@@ -161,6 +163,8 @@ def fit_head(
     Args:
         features: ``(N, D)``, standardised.
         labels: ``(N,)`` class numbers; clips without a label are passed over.
+        C: see :class:`FrozenConfig`.
+        n_classes: number of classes; those without a clip are never answered.
         weights: ``(N,)`` of the clips; None: all 1.
 
     Raises:
@@ -219,6 +223,8 @@ def train_frozen(
         sources: labelled clips.
         target: clips of the target that may be heard; None: the sources choose for themselves,
             each by the answers of a head for the other speakers' clips.
+        config: the settings; None takes the defaults.
+        n_classes: number of classes.
 
     Raises:
         TrainingError: fewer than two classes have a clip.
@@ -274,6 +280,7 @@ def cross_answers(
     Args:
         clips: labelled, of at least two speakers.
         config: the settings; a rule decides anew in each fold, by the other speakers.
+        n_classes: number of classes.
         folds: at most as many as there are speakers. Speakers are dealt out by their numbers of
             clips, most first, which nothing has to be drawn for.
         strangers: answer each clip as that of an unknown speaker in no known place: by what the

@@ -113,7 +113,9 @@ class PairwiseConfig:
         projection: widths of the projection heads' two layers, to be dropped afterwards.
         copies: how often each view of a clip enters the loss, augmented anew each time. 1 contrasts
             views with each other alone; from 2 on, a view also with itself, as SimCLR does.
+        learning_rate: peak rate of all weights.
         steps: optimizer steps, rounded up to whole epochs.
+        batch_size: clips a batch.
         augmentation: what is done to the views.
     """
 
@@ -146,6 +148,7 @@ class Pairwise(Recipe):
     Attributes:
         encoders: trained in place.
         projections: a head a view, to be dropped after training.
+        settings: the method's.
     """
 
     def __init__(
@@ -156,6 +159,11 @@ class Pairwise(Recipe):
         generator: torch.Generator | None = None,
     ) -> None:
         """Put new projection heads on encoders, which are used, not copied.
+
+        Args:
+            encoders: one a view.
+            settings: the method's; None takes the defaults.
+            generator: draws the heads' weights; None takes torch's own.
 
         Raises:
             ValueError: there is one view only, and one copy of it.
@@ -183,6 +191,7 @@ class Pairwise(Recipe):
         """Loss of a batch; labels are not read.
 
         Args:
+            batch: clips, with all views that there are encoders for.
             step: its generator draws the augmentations.
 
         Returns:
@@ -218,6 +227,7 @@ class Pretrained(NamedTuple):
     """What pre-training leaves.
 
     Attributes:
+        encoders: one a view, on the CPU, in evaluation mode; without the projection heads.
         history: ``loss`` and ``matched`` of each epoch, see
             :meth:`lowser_lib.methods.pairwise.Pairwise.forward`.
     """
@@ -242,13 +252,18 @@ def pretrain(
 
     Args:
         unlabelled: clips with the views to be contrasted; labels, if any, are not read.
+        generator: draws weights, batches, augmentations and the run's seed.
         encoders: encoders to start from, which stay as they are; or the sizes of new ones, None for
             the default sizes.
+        settings: the method's; None takes the defaults.
         monitor: measures embeddings and projections of some clips after each epoch: those of each
             view by themselves, and the projections of all views together, where those of one clip
             are positives of each other. Its figures are in the history.
+        execution: where it runs and what is kept; None takes the defaults.
 
     Raises:
+        TrainingError: there are fewer than two clips, or training diverges.
+        CheckpointError: see :func:`lowser_lib.training.fit`.
         ValueError: there is one view only, and one copy of it.
     """
     settings, execution = settings or PairwiseConfig(), execution or Execution()

@@ -101,7 +101,10 @@ def train_self_training(
     """Fit a head on labelled sources and on its own answers for clips of the target.
 
     Args:
+        sources: labelled clips.
         heard: clips of the target; their labels are not read.
+        config: the settings; None takes the defaults.
+        n_classes: number of classes.
         watched: whether a second head is fitted, which takes nothing from half of the clips; it
             costs as much as the first. Without it ``confidence`` and ``held_back`` stay those of
             the head before the first round.

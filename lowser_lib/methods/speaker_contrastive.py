@@ -144,6 +144,7 @@ def batch_shape(
 
     Args:
         speakers: ``(N,)``, the speaker of each clip as a number.
+        settings: say what is wanted; None takes the defaults.
         genders: ``(N,)``, of the speaker of each clip; needed where they are balanced, and else not
             looked at.
 
@@ -207,7 +208,20 @@ def speaker_sampler(
     *,
     genders: Sequence[str] | np.ndarray | None = None,
 ) -> tuple[SpeakerBatchSampler, BatchShape]:
-    """Batches of several clips of several speakers, as large as the corpus allows."""
+    """Batches of several clips of several speakers, as large as the corpus allows.
+
+    Args:
+        speakers: ``(N,)``, the speaker of each clip as a number.
+        generator: one number is drawn from it.
+        settings: say what is wanted; None takes the defaults.
+        genders: see :func:`batch_shape`.
+
+    Returns:
+        The sampler, and what its batches hold; a smaller batch than is wanted is warned of.
+
+    Raises:
+        TrainingError: see :func:`batch_shape`.
+    """
     shape = batch_shape(speakers, settings, genders)
     balanced = settings is not None and settings.balance_genders
     if shape.missing:
@@ -223,7 +237,11 @@ def speaker_sampler(
 
 
 class SpeakerContrastive(Adapting):
-    """NT-Xent on projected embeddings, with the speaker as the label."""
+    """NT-Xent on projected embeddings, with the speaker as the label.
+
+    Attributes:
+        settings: the method's.
+    """
 
     def __init__(
         self,
@@ -233,6 +251,11 @@ class SpeakerContrastive(Adapting):
         generator: torch.Generator | None = None,
     ) -> None:
         """Put a new projection head on an encoder, which is used, not copied.
+
+        Args:
+            encoder: see :class:`lowser_lib.encoders.heads.Encoder`; a :class:`torch.nn.Module`.
+            settings: the method's; None takes the defaults.
+            generator: draws the head's weights; None takes torch's own.
 
         Raises:
             ValueError: nothing of the encoder is trainable.
@@ -244,6 +267,10 @@ class SpeakerContrastive(Adapting):
 
     def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Loss of a batch whose labels are speakers.
+
+        Args:
+            batch: spectrograms, and the speaker of each clip as a number.
+            step: not needed; the loss is the same from first to last.
 
         Returns:
             ``loss``, and ``identified``: the share of clips whose nearest other clip of the batch
@@ -281,15 +308,25 @@ def adapt_to_speakers(
     :func:`lowser_lib.methods.two_stages.adapt`.
 
     Args:
+        encoder: the encoder to start from; it stays as it is.
         unlabelled: clips whose labels are speakers: a
             :class:`~lowser_lib.sampling.augmented.WaveformDataset`, or spectrograms where the
             augmentations are of spectrograms only.
+        generator: draws the projection's weights, the batches, augmentations and the run's seed.
         settings: the method's; None takes the defaults. Where the corpus cannot fill the batches
             that they ask for, smaller ones are taken, and warned of.
         genders: ``(N,)``, such as the manifest's column ``gender`` of the clips; needed where
             ``settings.balance_genders`` is set, and else not looked at.
         monitor: measures some of the clips after each epoch; see
             :func:`lowser_lib.training.monitoring.watch`.
+        execution: where it runs and what is kept; None takes the defaults.
+
+    Returns:
+        The encoder, and how it went.
+
+    Raises:
+        TrainingError: there are too few clips or speakers, or training diverges.
+        CheckpointError: see :func:`lowser_lib.training.fit`.
     """
     settings, execution = settings or SpeakerContrastiveConfig(), execution or Execution()
     sampler, shape = speaker_sampler(unlabelled.labels, generator, settings, genders=genders)

@@ -73,7 +73,12 @@ class ContrastConfig:
 
 
 class TextInvariant(Recipe):
-    """Cross-entropy and contrast of batches whose labels tell emotion and sentence."""
+    """Cross-entropy and contrast of batches whose labels tell emotion and sentence.
+
+    Attributes:
+        model: the classifier; trained in place.
+        settings: the contrast's.
+    """
 
     def __init__(
         self,
@@ -140,10 +145,17 @@ def train_text_invariant(
     it computes with one thread, so that the weights are the same wherever it runs.
 
     Args:
+        encoder: the encoder to start from; it stays as it is.
         source: labelled clips to learn from, all with an emotion.
         texts: ``(N,)``, the sentence of each clip, as the manifest's ``text_id``.
+        metric: judges the head's start; see :data:`lowser_lib.training.Metric`.
+        generator: draws the head's weights, the batches and the run's seed.
+        settings: the contrast's; None takes the defaults.
+        baseline: the baseline's settings: head, learning rates, ``head_epochs``.
         training: the loop's settings; ``batch_size`` and ``patience`` are not looked at, but for
             the head's start.
+        n_classes: number of emotions.
+        execution: where it runs and what is kept; None takes the defaults.
 
     Returns:
         The classifier, in evaluation mode, and the history, with both parts of the loss.

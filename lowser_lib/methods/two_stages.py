@@ -165,11 +165,21 @@ def train_two_stages(
 
     Args:
         first_stage: adapts the encoder.
+        encoder: the encoder to start from; it stays as it is.
+        source: labelled clips to learn emotions from.
         unlabelled: speech of the target language, for the first stage.
+        validation: labelled clips of *other speakers*, to choose the epoch by; None: the last.
+        seed: of everything that is drawn, at least 0.
+        metric: judges the validation clips; see :data:`lowser_lib.training.Metric`.
         folder: keeps the states of both stages and, between them, the adapted encoder. The files'
             names hold what they follow from, the sound of the clips included, so that several
             settings may share a folder.
         settings: of the first stage, a data class.
+        baseline: settings of the second; None takes the defaults.
+        training: its loop's settings; None takes the defaults.
+        n_classes: number of emotions.
+        groups: of the clips in ``source``, see
+            :func:`~lowser_lib.methods.baseline.train_baseline`.
         monitor: measures embeddings after each epoch of the first stage, see
             :data:`lowser_lib.training.monitoring.Monitor`.
         execution: of both stages; ``resume`` takes what lies in the folder, and ``checkpoint`` is
@@ -180,6 +190,7 @@ def train_two_stages(
         The classifier, and how both stages went.
 
     Raises:
+        TrainingError: there are too few clips, or training diverges.
         CheckpointError: a file in the folder is damaged, or cannot be written.
         ValueError: ``seed`` is negative.
     """

@@ -89,7 +89,11 @@ class VicRegConfig:
 
 
 class VicReg(Adapting):
-    """The three terms on projected embeddings of two views."""
+    """The three terms on projected embeddings of two views.
+
+    Attributes:
+        settings: the method's.
+    """
 
     def __init__(
         self,
@@ -99,6 +103,11 @@ class VicReg(Adapting):
         generator: torch.Generator | None = None,
     ) -> None:
         """Put a new projection on an encoder, which is used, not copied.
+
+        Args:
+            encoder: see :class:`lowser_lib.encoders.heads.Encoder`; a :class:`torch.nn.Module`.
+            settings: the method's; None takes the defaults.
+            generator: draws the projection's weights; None takes torch's own.
 
         Raises:
             ValueError: nothing of the encoder is trainable.
@@ -135,10 +144,21 @@ def adapt_by_vicreg(
     """Train a copy of an encoder on two views of each clip: the first stage.
 
     Args:
+        encoder: the encoder to start from; it stays as it is.
         unlabelled: clips, as sound; or as spectrograms, where the augmentations are of
             spectrograms only. Labels are not looked at.
+        generator: draws the projection's weights, the batches, augmentations and the run's seed.
+        settings: the method's; None takes the defaults.
         monitor: measures two views of some clips after each epoch; see
             :func:`lowser_lib.training.monitoring.watch`.
+        execution: where it runs and what is kept; None takes the defaults.
+
+    Returns:
+        The encoder, and how it went.
+
+    Raises:
+        TrainingError: there are fewer than two clips, or training diverges.
+        CheckpointError: see :func:`lowser_lib.training.fit`.
     """
     settings, execution = settings or VicRegConfig(), execution or Execution()
     if len(unlabelled) < 2:

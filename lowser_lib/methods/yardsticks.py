@@ -78,8 +78,13 @@ class EgemapsSVM:
         """Learn from labelled clips.
 
         Args:
+            features: Shape (n, features), finite.
+            labels: Shape (n,), at least two different ones.
             corpora: The corpus of each clip, shape (n,); needed, and looked at, only for
                 ``standardise="corpus"``.
+
+        Returns:
+            The machine itself.
 
         Raises:
             TrainingError: Labels are missing, do not match the features, or are all the same.
@@ -106,6 +111,10 @@ class EgemapsSVM:
 
     def predict(self, features: ArrayLike, corpora: ArrayLike | None = None) -> NDArray[Any]:
         """Answer for clips without labels.
+
+        Args:
+            features: Shape (n, features), finite.
+            corpora: The corpus of each clip, shape (n,), as in :meth:`fit`.
 
         Returns:
             One label a clip, shape (n,).

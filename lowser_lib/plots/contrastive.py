@@ -47,8 +47,10 @@ def unit_circle(
     Args:
         points: Name of each point to its two coordinates; only their direction is drawn.
         groups: Group of each point, such as its speaker: gives its colour.
+        title: What is shown.
         arrows: Shape (n, 2), where each point is pulled, in any unit; the longest is drawn at
             :data:`LONGEST_ARROW`.
+        ax: Axes to draw into; by default a new figure.
     """
     places = np.array([np.asarray(point, dtype=np.float64) for point in points.values()])
     if places.ndim != 2 or places.shape[1] != 2 or len(groups) != len(places):
@@ -84,7 +86,13 @@ def unit_circle(
 
 @styled
 def pair_roles(labels: ArrayLike, title: str = "", ax: Axes | None = None) -> Figure:
-    """Draw what each clip of a batch is to each other: itself, a positive or a negative."""
+    """Draw what each clip of a batch is to each other: itself, a positive or a negative.
+
+    Args:
+        labels: Shape (n,), the speaker of each clip.
+        title: What batch it is.
+        ax: Axes to draw into; by default a new figure.
+    """
     speakers = np.asarray(labels)
     if speakers.ndim != 1 or not len(speakers):
         raise ValueError(f"labels must be of shape (n,), not {speakers.shape}")
@@ -115,6 +123,10 @@ def strips(
 
     Args:
         rows: Values by name, each of shape (n,), at least 0; the first is drawn at the top.
+        xlabel: What stands beside each other.
+        ylabel: What the rows are.
+        title: What the values are.
+        ax: Axes to draw into; by default a new figure.
     """
     values = [np.asarray(row, dtype=np.float64) for row in rows.values()]
     if not values or len({row.shape for row in values}) > 1 or values[0].ndim != 1:
@@ -191,8 +203,10 @@ def similarity_matrix(
         cosines: Shape (views × clips, views × clips), in [-1, 1]; all clips of the first view come
             first.
         views: Names of the views, in this order.
+        title: Whose similarities they are.
         framed: Frame positives (a clip and itself, seen through another view), and hatch the
             negatives from an anchor's own view.
+        ax: Axes to draw into; by default a new figure.
     """
     matrix = np.asarray(cosines, dtype=np.float64)
     count = len(views)
@@ -252,6 +266,9 @@ def budget_curves(
         rows: ``view``, ``budget`` (0: all labels), ``arm``, ``estimate``, ``low`` and ``high`` of
             each result, and if wanted ``mark``, a text above the budget. Bounds that are ``nan``
             are not drawn.
+        ylabel: What the scores are.
+        title: Above all panels, such as the name of a corpus.
+        chance: What guessing scores.
     """
     table = pd.DataFrame(rows)
     lacking = {"view", "budget", "arm", "estimate", "low", "high"} - set(table.columns)
@@ -312,6 +329,8 @@ def sign_flips(
     Args:
         means: Mean difference for each way to give signs, shape (ways,).
         observed: The mean with the signs as they were.
+        title: What is shown.
+        ax: Axes to draw into; by default a new figure.
     """
     values = np.asarray(means, dtype=np.float64).ravel()
     if len(values) < 2:

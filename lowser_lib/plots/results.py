@@ -44,6 +44,8 @@ def confusion_matrix(table: pd.DataFrame, title: str = "", ax: Axes | None = Non
 
     Args:
         table: Counts, rows the truth, as of :func:`lowser_lib.evaluation.confusion`.
+        title: Whose predictions, on what.
+        ax: Axes to draw into; by default a new figure.
     """
     counts = table.to_numpy()
     figure, ax = one_panel(ax, 1.4 + 0.75 * counts.shape[1], 1.0 + 0.55 * counts.shape[0])
@@ -71,6 +73,7 @@ def interval_plot(
     Args:
         rows: ``method``, ``corpus``, ``estimate``, ``low`` and ``high`` of each result. Where the
             bounds are ``nan`` the interval is not estimable, and the marker is hollow.
+        metric: Name of what is estimated.
         chance: What guessing scores, for all corpora or for each.
         limits: Ends of the axis, where figures are to be compared.
     """
@@ -124,7 +127,12 @@ def layer_curves(rows: pd.DataFrame, title: str = "", chance: float = 0.25) -> F
 
 @styled
 def learning_curve(history: TrainingHistory, score: str = "macro-F1") -> Figure:
-    """Draw the losses of training and the score on validation speakers, epoch by epoch."""
+    """Draw the losses of training and the score on validation speakers, epoch by epoch.
+
+    Args:
+        history: What a training returned.
+        score: Name of the score of validation.
+    """
     table = history.table()
     losses = [name for name in table.columns if "loss" in str(name)]
     scores = ["score"] if "score" in table.columns and table["score"].notna().any() else []
@@ -161,6 +169,8 @@ def embedding_scatter(
     Args:
         points: Shape (n, 2). Axes have no unit: only who lies near whom means something.
         labels: Shape (n,).
+        title: Embeddings of what, by which projection.
+        ax: Axes to draw into; by default a new figure.
     """
     plane, names = np.asarray(points), np.asarray(labels, dtype=object)
     if plane.ndim != 2 or plane.shape[1] != 2 or names.shape != plane.shape[:1]:

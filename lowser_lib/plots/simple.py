@@ -44,6 +44,11 @@ def lines(
     Args:
         curves: Values by name, each of shape (n,), at least 0.
         x: Where they were taken, shape (n,); by default 0, 1, 2, ...
+        xlabel: What ``x`` is, with its unit.
+        ylabel: What the values are, with their unit.
+        title: What is shown.
+        level: A value to compare with, drawn as a dashed line.
+        ax: Axes to draw into; by default a new figure.
     """
     if not curves:
         raise ValueError("curves must hold at least one curve, but is empty")
@@ -123,10 +128,13 @@ def bars(
 
     Args:
         values: Length of each bar.
+        xlabel: What the lengths are, with their unit.
+        title: What is shown.
         limits: Ends of the axis; a logarithmic one needs a first value above 0.
         logarithmic: Whether equal steps are equal ratios.
         form: How each length is written at the end of its bar, as for :func:`format`, less a
             final ``.0``; by default not at all.
+        ax: Axes to draw into; by default a new figure.
     """
     if not values:
         raise ValueError("values must hold at least one bar, but is empty")
@@ -160,6 +168,10 @@ def outlines(
 
     Args:
         groups: Values by name, each of shape (n,).
+        xlabel: What the values are, with their unit.
+        title: What is shown.
+        bins: Steps of each outline; fewer for fewer values.
+        ax: Axes to draw into; by default a new figure.
     """
     samples = {str(name): np.asarray(values, dtype=np.float64) for name, values in groups.items()}
     if not samples or not all(len(values) for values in samples.values()):
@@ -179,7 +191,14 @@ def outlines(
 def dots(
     groups: Mapping[str, ArrayLike], *, xlabel: str, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Draw one dot a value, a row a group, and a bar at the mean of each group."""
+    """Draw one dot a value, a row a group, and a bar at the mean of each group.
+
+    Args:
+        groups: Values by name, each of shape (n,).
+        xlabel: What the values are, with their unit.
+        title: What is shown.
+        ax: Axes to draw into; by default a new figure.
+    """
     if not groups:
         raise ValueError("groups must hold at least one group, but is empty")
     figure, ax = one_panel(ax, 7, 0.9 + 0.4 * len(groups))
@@ -209,6 +228,10 @@ def images(
 
     Args:
         pictures: Matrices by title, each of shape (rows, time steps); rows from the bottom.
+        seconds: What the width stands for.
+        ylabel: What the rows are.
+        line: A moment to mark, in seconds.
+        colours: Name of a colour map of matplotlib's.
     """
     if not pictures:
         raise ValueError("pictures must hold at least one matrix, but is empty")
@@ -239,8 +262,11 @@ def value_heatmap(
     Args:
         table: Numbers; names of rows and columns are written beside it, and the name of the
             columns below. A cell that is not a number stays empty.
+        title: What the numbers are, with their unit.
         limits: The number that is white and the one that is darkest; what lies beyond is no
             lighter or darker.
+        form: How a number is written, as for :func:`format`.
+        ax: Axes to draw into; by default a new figure.
     """
     low, high = limits
     if table.empty or not high > low:
@@ -266,7 +292,15 @@ def value_heatmaps(
     form: str = ".2f",
     width: float = 7.0,
 ) -> Figure:
-    """Draw tables with the same rows side by side, as :func:`value_heatmap` draws each."""
+    """Draw tables with the same rows side by side, as :func:`value_heatmap` draws each.
+
+    Args:
+        tables: Tables by title.
+        title: Of the whole.
+        limits: As for one table.
+        form: As for one table.
+        width: In inches.
+    """
     if not tables:
         raise ValueError("tables must hold at least one table, but is empty")
     rows = max(len(table) for table in tables.values())
@@ -289,6 +323,8 @@ def over_distance(
     Args:
         rows: ``what``, ``language``, ``distance``, ``estimate``, ``low`` and ``high`` of each.
             Where the bounds are ``nan`` the interval is not estimable, and the marker is hollow.
+        ylabel: What the estimates are, with their unit.
+        xlabel: What the distances are.
     """
     table = pd.DataFrame(rows)
     lacking = {"what", "language", "distance", "estimate", "low", "high"} - set(table.columns)
@@ -336,6 +372,10 @@ def group_curves(
     Args:
         rows: ``test``, ``group``, ``share`` (0 to 1), ``estimate``, ``low`` and ``high`` of each
             result. Bounds that are ``nan`` are not drawn.
+        xlabel: What the share is.
+        ylabel: What the scores are.
+        title: Above all panels.
+        level: A value to compare with, drawn as a dashed line, such as chance, or no gap.
     """
     table = pd.DataFrame(rows)
     lacking = {"test", "group", "share", "estimate", "low", "high"} - set(table.columns)

@@ -48,6 +48,7 @@ def waveform_and_mel(waveform: ArrayLike, mel: ArrayLike, title: str = "") -> Fi
     Args:
         waveform: Shape (samples,), 16 kHz, in [-1, 1].
         mel: Log-mel spectrogram, shape (mel bands, frames), 10 ms a frame.
+        title: What is heard.
     """
     samples, image = np.asarray(waveform), np.asarray(mel)
     if samples.ndim != 1 or image.ndim != 2:
@@ -107,6 +108,7 @@ def emotion_grid(mels: Mapping[str, ArrayLike], title: str = "") -> Figure:
 
     Args:
         mels: Log-mel spectrogram, shape (mel bands, frames), of each emotion.
+        title: What they have in common: the sentence, the speaker.
     """
     if not mels:
         raise ValueError("mels must hold at least one spectrogram, but is empty")
@@ -136,6 +138,8 @@ def clip_grid(
     Args:
         clips: Waveform, shape (samples,), 16 kHz, and log-mel spectrogram, shape (mel bands,
             frames), by name. They may differ in length.
+        title: What all of them are versions of.
+        columns: Most clips in a row.
     """
     if not clips:
         raise ValueError("clips must hold at least one clip, but is empty")
@@ -223,6 +227,8 @@ def skew_heatmap(table: pd.DataFrame, title: str = "", ax: Axes | None = None) -
 
     Args:
         table: Counts, as of :func:`lowser_lib.manifest.skew_table`. Shade is the share of a row.
+        title: What is counted.
+        ax: Axes to draw into; by default a new figure.
     """
     counts = table.to_numpy()
     figure, ax = one_panel(ax, 2.2 + 0.95 * counts.shape[1], 0.9 + 0.32 * counts.shape[0])
@@ -240,7 +246,12 @@ def skew_heatmap(table: pd.DataFrame, title: str = "", ax: Axes | None = None) -
 
 @styled
 def durations(manifest: pd.DataFrame, ax: Axes | None = None) -> Figure:
-    """Draw how long the utterances of each corpus are."""
+    """Draw how long the utterances of each corpus are.
+
+    Args:
+        manifest: A manifest.
+        ax: Axes to draw into; by default a new figure.
+    """
     groups = {str(name): rows for name, rows in manifest.groupby("corpus")}
     figure, ax = one_panel(ax, 7, 0.9 + 0.45 * len(groups))
     longest = float(manifest["duration"].max()) if len(manifest) else 1.0
@@ -362,6 +373,7 @@ def layer_curves(
             into the first layer onwards.
         levels: Scores to compare with, by name and question, drawn as horizontal lines.
         chances: Score of guessing, by question, drawn as a dotted line.
+        title: Of whose speech.
     """
     if not layers or not chances:
         raise ValueError("layers and chances must not be empty")

@@ -131,7 +131,11 @@ class CourseFigure(Figure):
         return reduced.getvalue()
 
     def alt_text(self) -> str:
-        """Say in words what the figure shows: its title, its panels, its axes."""
+        """Say in words what the figure shows: its title, its panels, its axes.
+
+        Returns:
+            Sentences for those who cannot see the figure, made from the text drawn into it.
+        """
         titles = [self.get_suptitle(), *(axes.get_title(loc="left") for axes in self.axes)]
         titles += [axes.get_title() for axes in self.axes]
         across = [self.get_supxlabel(), *(axes.get_xlabel() for axes in self.axes)]
@@ -168,15 +172,30 @@ def panels(
     """Make a figure with empty axes, for functions that take ``ax``.
 
     Args:
+        rows: Rows of axes.
+        columns: Columns of axes.
         width: Width in inches; 7 fits the page.
+        height: Height in inches.
         **keywords: For matplotlib's ``Figure.subplots`` (``sharex``, ``width_ratios``, ...).
+
+    Returns:
+        The figure, and its axes as an array of shape (rows, columns).
     """
     figure = CourseFigure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, squeeze=False, **keywords)
 
 
 def one_panel(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
-    """Take the axes given, or make a figure with one."""
+    """Take the axes given, or make a figure with one.
+
+    Args:
+        ax: Axes of a figure, or None.
+        width: Width of a new figure in inches.
+        height: Height of a new figure in inches.
+
+    Returns:
+        The figure and the axes to draw into.
+    """
     if ax is None:
         figure, axes = panels(1, 1, width, height)
         return figure, axes[0, 0]
@@ -188,6 +207,9 @@ def one_panel(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axe
 
 def colours_for(names: Iterable[Hashable]) -> dict[Hashable, str]:
     """Give each name its colour: its own if it is an emotion, a gender, a language or a method.
+
+    Args:
+        names: Names, repeated or not.
 
     Returns:
         A colour for each name, in the order of first appearance; other names take those of
@@ -205,7 +227,14 @@ def colours_for(names: Iterable[Hashable]) -> dict[Hashable, str]:
 
 
 def text_colour(colour: str | tuple[float, float, float, float]) -> str:
-    """Choose ink or white for text on a colour, whichever is easier to read."""
+    """Choose ink or white for text on a colour, whichever is easier to read.
+
+    Args:
+        colour: Any colour that matplotlib knows.
+
+    Returns:
+        A colour for the text.
+    """
     # WCAG 2 relative luminance, from sRGB.
     channels = np.array(list(colors.to_rgb(colour)))
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)

@@ -146,6 +146,7 @@ def batch_log_mel(waveforms: Tensor, lengths: Tensor, n_mels: int = 80) -> tuple
     Args:
         waveforms: ``(B, samples)``.
         lengths: ``(B,)``, samples of each clip.
+        n_mels: number of mel bands, 80 or 128.
 
     Returns:
         ``(B, n_mels, T)``, zero behind a clip's end, and the ``(B,)`` frames of each.

@@ -52,6 +52,7 @@ class Clips(Dataset[tuple[Tensor, Tensor]]):
         """Hold on to the samples, which are not copied; an empty list has length 0.
 
         Args:
+            samples: one tensor a clip.
             labels: ``(N,)`` classes from 0; None: no clip has a label.
 
         Raises:
@@ -131,8 +132,11 @@ def mel_clips(
     """Spectrograms of a manifest's clips, labelled with their emotions.
 
     Args:
+        manifest: A manifest.
+        roots: Folders below which its paths are found.
         n_mels: Mel bands, as the encoder hears them (``encoder.n_mels``).
         cache: Folder that keeps spectrograms for the next time; None keeps none.
+        jobs: Workers that read files.
         classes: Names of the classes, by default the course's four.
 
     Returns:
@@ -155,6 +159,8 @@ class MultiViewBatch(NamedTuple):
     """Clips on their way through several encoders.
 
     Attributes:
+        views: by name, ``(B, ..., T)``, zero behind a clip's end.
+        lengths: by name, ``(B,)`` int64, length of each clip along the last axis.
         labels: ``(B,)`` int64, :data:`~lowser_lib.sampling.UNLABELLED` where there is none.
     """
 

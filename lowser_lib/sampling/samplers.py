@@ -50,9 +50,11 @@ class SpeakerBatchSampler:
         """Sort the clips by speaker, and see how many batches they make.
 
         Args:
+            speakers: ``(N,)``, who speaks in each clip; as the manifest's column.
             generator: one number is drawn from it, the seed of all epochs.
             speakers_per_batch: different speakers in a batch; 16 in Gong et al. 2025 (arXiv
                 2506.02059).
+            clips_per_speaker: clips of each of them; 4 in the same paper.
             genders: ``(N,)``, as the manifest's column: the two (or more) genders get equally many
                 speakers in each batch, and speakers of gender ``unknown`` are left out. None: no
                 balance.
@@ -268,6 +270,7 @@ class LengthBucketSampler:
 
         Args:
             lengths: ``(N,)``, length of each clip, in any unit.
+            batch_size: most clips a batch.
             generator: one number is drawn from it, the seed of all epochs.
             pool: batches that are sorted together. Our choice of 8: on speech of 0.5 to 12 s it
                 leaves about a tenth of a batch as padding, against half without sorting.

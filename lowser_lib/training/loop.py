@@ -396,7 +396,11 @@ CHOICES = ("auto", "bf16-if-fast")
 
 
 def fast_bf16(device: str) -> bool:
-    """Whether a kind of device multiplies bf16 natively, and not by way of float32."""
+    """Whether a kind of device multiplies bf16 natively, and not by way of float32.
+
+    Args:
+        device: ``"cuda"``, ``"cpu"`` or another of torch's; of others it is not known.
+    """
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = torch.cpu.get_capabilities()  # of x86 processors, and of ARM's

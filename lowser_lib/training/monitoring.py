@@ -45,8 +45,11 @@ def watch(
     projections, which are what the loss compares and where a collapse begins.
 
     Args:
+        monitor: measures embeddings.
+        encoder: gives them.
         projection: what stands between them and the loss; it stays as it is.
         clips: spectrograms, always the same; positives of each other share a label.
+        fabric: applies its precision.
 
     Returns:
         A function of nothing; it gives what the monitor says, by names that begin with
@@ -77,6 +80,7 @@ def spectrograms(
 
     Args:
         clips: waveforms; or spectrograms, which stay as they are.
+        n_mels: mel bands of the spectrograms made from waveforms.
         chosen: indices of clips; None: all.
     """
     indices = list(range(len(clips)) if chosen is None else chosen)
@@ -93,6 +97,8 @@ def two_views(
     Args:
         clips: at least one.
         augment: makes the views; it has to keep the label.
+        generator: draws them, once and for all.
+        n_mels: mel bands of the spectrograms.
 
     Returns:
         Spectrograms of at most :data:`WATCHED` clips, twice; the label is the clip's number.
@@ -110,6 +116,9 @@ def two_views(
 
 def groups_of(speakers: Tensor) -> list[int]:
     """A few clips of each of a few speakers, taken evenly from the first speaker to the last.
+
+    Args:
+        speakers: ``(N,)`` whole numbers.
 
     Returns:
         Indices of at most :data:`WATCHED` clips, at most :data:`EACH` of a speaker.

@@ -30,6 +30,8 @@ def predict(
 
     Args:
         model: the classifier, on any device; its mode and weights stay as they are.
+        dataset: the clips; labels are not read.
+        batch_size: clips a batch.
         fabric: applies its precision (bf16 on a GPU); None takes the precision of the weights.
 
     Returns:
@@ -54,6 +56,9 @@ def embed(
 
     Args:
         encoder: anything with ``embed(mel, lengths)``; a :class:`torch.nn.Module`.
+        dataset: the clips; labels are not read.
+        batch_size: clips a batch.
+        fabric: applies its precision; None takes that of the weights.
 
     Returns:
         ``(N, D)`` on the CPU, in the encoder's precision.
@@ -68,7 +73,9 @@ def classify(model: Classifier, embeddings: Tensor, fabric: Fabric | None = None
     """Probabilities of the emotions from embeddings: what :func:`predict` does after the encoder.
 
     Args:
+        model: the classifier, on any device; its mode and weights stay as they are.
         embeddings: ``(N, D)``, as :func:`embed` gives them; perhaps matched to another corpus's.
+        fabric: applies its precision; None takes that of the weights.
 
     Returns:
         float64 ``(N, n_classes)``; each row sums to 1.
@@ -88,7 +95,20 @@ def embed_views(
     batch_size: int = 64,
     fabric: Fabric | None = None,
 ) -> dict[str, Tensor]:
-    """Embeddings of every clip through every encoder, for PWCCA or a picture."""
+    """Embeddings of every clip through every encoder, for PWCCA or a picture.
+
+    Args:
+        encoders: on any device; mode and weights stay as they are.
+        clips: with their views at least.
+        batch_size: clips a batch.
+        fabric: applies its precision; None takes that of the weights.
+
+    Returns:
+        By view, ``(N, dimension)`` on the CPU, in the order of the data set.
+
+    Raises:
+        TrainingError: the data set is empty.
+    """
     parts = answers_by_batch(encoders, clips.of_views(encoders), batch_size, fabric)
     return {name: torch.cat([part[name] for part in parts]) for name in encoders}
 

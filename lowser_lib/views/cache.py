@@ -63,11 +63,13 @@ def extract_all(
     """Extract a view of every clip of a manifest, or read it from the cache.
 
     Args:
+        view: What to extract.
         manifest: The clips; only the column ``path`` is read.
         roots: Folders that paths may be relative to; the first that has the file counts.
         cache_dir: Where to keep the arrays; None keeps nothing.
         jobs: Number of processes. Inside ``joblib.parallel_config`` another backend, such as a
             Dask cluster, takes the work.
+        progress: Whether to show a progress bar on standard error.
 
     Returns:
         One array a row, in the order of the manifest. Arrays from the cache are mapped from disk;
@@ -107,8 +109,15 @@ def extract_all(
 def view_folder(view: View, cache_dir: Path) -> Path:
     """Name the folder in which a view with these settings keeps its shards.
 
+    Args:
+        view: The view; its name, its settings and how files are decoded make the name.
+        cache_dir: The folder of all views' caches.
+
     Returns:
         ``cache_dir/<view>/<16 hexadecimal digits>``; it need not exist.
+
+    Raises:
+        ValueError: The settings cannot be written as JSON.
     """
     key = {
         "settings": dict(view.settings),
@@ -127,6 +136,10 @@ def view_folder(view: View, cache_dir: Path) -> Path:
 
 def read_entries(folder: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
     """Map the entries that a folder has, and delete shards that turn out to be damaged.
+
+    Args:
+        folder: A folder of shards; it need not exist.
+        keys: The entries wanted.
 
     Returns:
         Those of them that are there and sound.
@@ -158,6 +171,13 @@ def read_entries(folder: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
 
 def write_shard(folder: Path, entries: dict[str, NDArray[Any]]) -> Path:
     """Write entries as one shard: whole, or not at all.
+
+    Args:
+        folder: The view's folder, made if need be.
+        entries: Arrays by the hash of their sound file.
+
+    Returns:
+        The shard.
 
     Raises:
         CacheError: The folder cannot be written, as when the disk is full.
@@ -270,6 +290,9 @@ class CachedView(NamedTuple):
 def contents(cache_dir: Path) -> list[CachedView]:
     """List what the cache holds, by view and settings.
 
+    Args:
+        cache_dir: The folder of all views' caches; it need not exist.
+
     Raises:
         CacheError: A folder cannot be read.
     """
@@ -292,6 +315,7 @@ def clear(cache_dir: Path, view: str | None = None) -> int:
     """Delete what the cache holds; nothing but its own files is touched.
 
     Args:
+        cache_dir: The folder of all views' caches; it need not exist.
         view: Name of the one view to clear; None clears all.
 
     Returns:

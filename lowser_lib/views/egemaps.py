@@ -127,6 +127,9 @@ class EgemapsView:
     def extract(self, waveform: NDArray[Any]) -> NDArray[np.float32]:
         """Measure one clip.
 
+        Args:
+            waveform: float32, shape (samples,), 16 kHz, in [-1, 1]; at least 0.1 s.
+
         Returns:
             float32, shape (88,), in the order of :data:`FEATURE_NAMES`, each in its own unit:
             semitones above 27.5 Hz, Hz, dB, seconds, ...
@@ -134,6 +137,7 @@ class EgemapsView:
         Raises:
             AudioError: The clip is shorter than 0.1 s or not finite, or openSMILE gives a value
                 that is not finite.
+            ValueError: The waveform has not exactly one dimension.
         """
         if waveform.ndim != 1:
             raise ValueError(f"waveform must have shape (samples,), not {waveform.shape}")

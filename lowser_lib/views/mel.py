@@ -37,6 +37,7 @@ def mel_filters(n_mels: int = 80, device: torch.device | None = None) -> Tensor:
 
     Args:
         n_mels: number of mel bands, 80 or 128.
+        device: where the matrix shall lie; the CPU by default.
 
     Returns:
         float32 tensor ``(n_mels, 201)``: weight of each frequency bin (0 to 8000 Hz) in each band.
@@ -62,6 +63,7 @@ def log_mel(waveform: Tensor, n_mels: int = 80) -> Tensor:
 
     Args:
         waveform: ``(samples,)``, 16 kHz, in [-1, 1]; on any device.
+        n_mels: number of mel bands, 80 or 128.
 
     Returns:
         float32 tensor ``(n_mels, samples // 160)`` on the waveform's device, between -1.5 (silence)
@@ -132,7 +134,12 @@ def pad_mels(mels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class MelView:
-    """The mel view: waveform in, log-mel spectrogram out."""
+    """The mel view: waveform in, log-mel spectrogram out.
+
+    Attributes:
+        name: ``"mel"``.
+        settings: all that changes the result, for the cache's key.
+    """
 
     name = "mel"
 
@@ -141,13 +148,23 @@ class MelView:
 
         Args:
             n_mels: 80, or 128 for Whisper large-v3 and turbo.
+
+        Raises:
+            ValueError: ``n_mels`` is neither 80 nor 128.
         """
         require(MEL_BANDS, n_mels=n_mels)
         self.n_mels = n_mels
         self.settings: Mapping[str, object] = {"n_mels": n_mels, "version": 1}
 
     def extract(self, waveform: np.ndarray) -> np.ndarray:
-        """Extract the view of one clip; see :func:`log_mel`."""
+        """Extract the view of one clip; see :func:`log_mel`.
+
+        Args:
+            waveform: float32 ``(samples,)``, 16 kHz, in [-1, 1].
+
+        Returns:
+            float32 ``(n_mels, samples // 160)``.
+        """
         samples = torch.as_tensor(np.ascontiguousarray(waveform, dtype=np.float32))
         return log_mel(samples, self.n_mels).numpy()
 

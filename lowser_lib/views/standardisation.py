@@ -98,6 +98,11 @@ class Standardiser:
     ) -> None:
         """Choose a step.
 
+        Args:
+            step: one of :data:`STEPS`.
+            prior: at least 0.
+            corpora: statistics that were measured before; None: none yet.
+
         Raises:
             ValueError: there is no such step, or ``prior`` is negative.
         """
@@ -110,6 +115,10 @@ class Standardiser:
 
         Args:
             features: ``(N, D)``, finite.
+            corpora: ``(N,)`` names.
+
+        Returns:
+            The standardiser itself.
 
         Raises:
             EvaluationError: features and names do not go together, or a corpus has a single clip.
@@ -175,6 +184,7 @@ def speaker_share(speakers: ArrayLike, predicted: ArrayLike) -> float:
 
     Args:
         speakers: ``(N,)`` names; clips of unknown ones (``""``) are passed over.
+        predicted: ``(N,)`` answers.
 
     Returns:
         About 0 where speakers show everything alike, 1 where each has one emotion of their own;
@@ -197,6 +207,10 @@ def speaker_share(speakers: ArrayLike, predicted: ArrayLike) -> float:
 
 def chosen_step(share: float, limit: float = SHARE_LIMIT) -> str:
     """The rule: take speakers out where they tell little of the predicted emotion.
+
+    Args:
+        share: as of :func:`speaker_share`.
+        limit: of it.
 
     Returns:
         ``"speaker"`` up to the limit; ``"corpus"`` above it, and where nothing can be told.
@@ -258,6 +272,7 @@ def standardise_speakers(
     Args:
         arrays: one a clip, of one shape ``(...)``; or spectrograms ``(n_mels, T)`` with
             ``frames``.
+        speakers: ``(N,)``, who speaks in each clip.
         reference: ``(N,)``, true where a clip tells what all speakers are like; false for those of
             test speakers.
         frames: the last axis is time, over which statistics are taken besides.

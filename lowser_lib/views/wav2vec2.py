@@ -188,8 +188,10 @@ def wav2vec2_features(
     ``torch.inference_mode()`` to extract.
 
     Args:
+        model: the model; waveforms are normalised here, clip by clip, as it wants it.
         waveforms: ``(B, samples)``, 16 kHz, in [-1, 1]; what lies behind a clip's end is not read.
         lengths: ``(B,)`` samples of each clip; None if all have the same.
+        layer: see :class:`Wav2Vec2View`.
 
     Returns:
         States ``(B, T, D)`` float32, or ``(B, L + 1, T, D)`` of the ``"mix"``, zero behind a clip's
@@ -255,8 +257,11 @@ class Wav2Vec2View:
       grows from layer to layer: bring them to one size before they are weighted.
 
     Attributes:
+        name: ``"wav2vec2"``.
         settings: all that changes the result, the weights' hash among it, for the cache's key.
         source: where the weights come from.
+        layer: the layer.
+        pooled: whether features are averaged over time.
     """
 
     name = "wav2vec2"
@@ -279,8 +284,10 @@ class Wav2Vec2View:
         Args:
             name_or_bundle: ``"nano"`` (comes with LowSER), the name of a bundle in
                 ``torchaudio.pipelines`` (``"WAV2VEC2_BASE"``; fetched once), or a bundle itself.
+            layer: 0 to L, ``"output"`` or ``"mix"``; see above.
             pooled: average over time: one vector a clip, or one a layer of the ``"mix"``.
             download_root: folder for fetched weights; see :func:`wav2vec2_sources.find`.
+            address: where else to fetch a bundle's weights from.
             sha256: what a bundle's weights must hash to; None takes what torchaudio publishes.
 
         Raises:
@@ -302,6 +309,12 @@ class Wav2Vec2View:
         """The untrained control: the same model with random weights.
 
         What a probe finds here was in the sound and in the architecture, not in what was learned.
+
+        Args:
+            name_or_bundle: as above; nothing is fetched.
+            seed: draws the weights, as torchaudio draws them before training.
+            layer: as above.
+            pooled: as above.
 
         Raises:
             ValueError: the name is not known, or the model has no such layer.
@@ -326,6 +339,9 @@ class Wav2Vec2View:
 
     def extract(self, waveform: NDArray[Any]) -> NDArray[np.float32]:
         """Extract the view of one clip.
+
+        Args:
+            waveform: float32, shape (samples,), 16 kHz, in [-1, 1]; at least 400 samples (25 ms).
 
         Returns:
             float32. One layer: ``(T, D)``, pooled ``(D,)``. The ``"mix"``: ``(L + 1, T, D)``,

@@ -195,7 +195,16 @@ def find(
 
 
 def find_untrained(name_or_bundle: str | Wav2Vec2Bundle, seed: int) -> Source:
-    """The same model as :func:`find` finds, with random weights: nothing is read or fetched."""
+    """The same model as :func:`find` finds, with random weights: nothing is read or fetched.
+
+    Args:
+        name_or_bundle: as in :func:`find`.
+        seed: draws the weights.
+
+    Raises:
+        CheckpointError: the sizes of ``nano`` are missing or damaged.
+        ValueError: the name is not known, or the bundle is not for 16 kHz.
+    """
     if name_or_bundle == "nano":
         return _nano_source(NANO_FOLDER, trained=False).untrained(seed)
     name, bundle = _bundle(name_or_bundle)

@@ -49,7 +49,10 @@ class WhisperView:
     * ``"mix"``: layers 0 to L, stacked.
 
     Attributes:
+        name: ``"whisper"``.
         settings: all that changes the result, the weights' hash among it, for the cache's key.
+        layer: the layer.
+        pooled: whether states are averaged over time.
         in_process: a model is not sent to other processes; torch's threads do the work.
     """
 
@@ -63,6 +66,7 @@ class WhisperView:
 
         Args:
             encoder: on the CPU; it is not changed, and must not be changed afterwards.
+            layer: 0 to L, ``"output"`` or ``"mix"``; see above.
             pooled: average over time: one vector a clip, or one a layer of the ``"mix"``.
 
         Raises:
@@ -84,6 +88,9 @@ class WhisperView:
 
     def extract(self, waveform: NDArray[Any]) -> NDArray[np.float32]:
         """Extract the view of one clip.
+
+        Args:
+            waveform: float32, shape (samples,), 16 kHz, in [-1, 1].
 
         Returns:
             float32. One layer: ``(T, D)``, pooled ``(D,)``. The ``"mix"``: ``(L + 1, T, D)``,

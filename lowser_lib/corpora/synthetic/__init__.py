@@ -71,7 +71,11 @@ def synthesize(
     what is half-made, or made by another version or with other settings, is made anew.
 
     Args:
+        root: folder of the corpora that are made here.
+        names: which of :data:`NAMES`; all by default.
         seed: of all that is random, at least 0.
+        jobs: number of processes.
+        progress: whether to show a progress bar, on standard error.
         clips_per_cell: for quick looks and tests: at most so many clips a speaker and emotion (a
             speaker, in ``synthetic_voices``).
         max_speakers: likewise: at most so many speakers a language and gender.
@@ -82,6 +86,7 @@ def synthesize(
     Raises:
         CorpusError: there is no such corpus.
         SynthesisError: the synthesizer crashed and kept crashing, or the folder cannot be written.
+        ValueError: a number is out of range.
     """
     names = NAMES if names is None else tuple(dict.fromkeys(names))
     _check(names, seed, jobs, clips_per_cell, max_speakers)
@@ -155,6 +160,7 @@ def read_complete(folder: Path, identity: dict[str, object]) -> str | None:
     time changes: a damaged corpus is made anew instead of being used.
 
     Args:
+        folder: the corpus folder; need not exist.
         identity: version, seed and settings that it must have.
 
     Returns:
@@ -206,6 +212,12 @@ def sibling(folder: Path) -> Iterator[Path]:
 
 def finish(made: Path, folder: Path, identity: dict[str, object], batches: Iterable[Batch]) -> str:
     """Complete what was made and move it to its place.
+
+    Args:
+        made: the folder from :func:`sibling`, with all clips in it.
+        folder: where the corpus belongs.
+        identity: version, seed and settings.
+        batches: what was made.
 
     Returns:
         The content hash of what now lies in ``folder``.

@@ -63,6 +63,7 @@ def make_channel(kind: str, rng: np.random.Generator) -> Channel:
 
     Args:
         kind: ``studio``, ``talk_show``, ``room``, ``telephone`` or ``home``.
+        rng: the speaker's own random numbers.
 
     Raises:
         ValueError: ``kind`` is none of these.
@@ -124,6 +125,7 @@ def resample(samples: np.ndarray, rate: int, tract: float) -> np.ndarray:
 
     Args:
         samples: shape (n,), at ``rate`` Hz.
+        rate: Hz.
         tract: factor on all frequencies, pitch and formants alike; the clip gets shorter by it.
     """
     up = 80
@@ -149,9 +151,11 @@ def voice_quality(
     """Change the timbre of a voice.
 
     Args:
+        samples: shape (n,), 16 kHz.
         tilt: dB by which frequencies well above :data:`TILT_CORNER` are raised.
         breath: level of breath noise under the voice, dB relative to it.
         shimmer: depth of irregular amplitude modulation, fraction.
+        rng: the clip's own random numbers.
     """
     tilted = _shelf(samples, ratio(tilt))
     # Breath follows the voice's envelope; its spectrum rises, as turbulence at the glottis does.
@@ -172,7 +176,12 @@ def _shelf(samples: np.ndarray, gain: float) -> np.ndarray:
 
 
 def room_response(channel: Channel, rng: np.random.Generator) -> np.ndarray:
-    """Impulse response of a room: the direct sound and a tail of exponentially falling noise."""
+    """Impulse response of a room: the direct sound and a tail of exponentially falling noise.
+
+    Args:
+        channel: with ``reverberation`` above 0.
+        rng: the speaker's own random numbers, so that all clips share the room.
+    """
     seconds = np.arange(int(0.6 * channel.reverberation * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(seconds.size) * np.exp(-6.908 * seconds / channel.reverberation)
     tail[: int(0.004 * SAMPLE_RATE)] = 0.0
@@ -193,7 +202,10 @@ def transmit(
 
     Args:
         samples: shape (n,), 16 kHz, full scale 1, at the level at which it arrives.
+        channel: the speaker's.
+        room: impulse response, for a channel with reverberation.
         babble: other voices, of unit level and at least as long as the clip; for one with babble.
+        rng: the clip's own random numbers.
 
     Returns:
         float64 of the same length, within ±:data:`PEAK`.

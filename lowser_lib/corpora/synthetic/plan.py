@@ -43,6 +43,7 @@ class Part:
     """Size and recording of one language within a corpus.
 
     Attributes:
+        language: ISO 639-1.
         speakers: number of speakers by gender.
         clips: clips a speaker and emotion by gender; clips a speaker where unlabelled. Female and
             male counts may be fractions: the total over speakers is rounded.
@@ -81,10 +82,19 @@ class Clip:
     """One clip with everything that its sound depends on.
 
     Attributes:
+        path: file within the corpus folder.
+        text_id: id of the sentence.
         label: emotion, or empty where unlabelled.
+        words: what is said, with the final mark on the last word.
         rate: words per minute, within :data:`.voices.RATE_LIMITS`.
         pitches: eSpeak NG pitch of each word, 0 to 99.
+        pitch_range: eSpeak NG pitch range, 0 to 99.
+        gap: eSpeak NG word gap.
         tract: factor on all frequencies by playing faster or slower.
+        level: dB relative to the reference level.
+        tilt: dB above 1 kHz.
+        breath: dB of breath noise relative to the voice.
+        shimmer: depth of amplitude modulation.
     """
 
     path: str
@@ -139,6 +149,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     process and order it is made. (Python's own ``hash`` differs between runs; SHA-256 does not.)
 
     Args:
+        seed: seed of the whole corpus, at least 0.
         names: what the numbers are for, such as a corpus, a speaker and a clip.
     """
     digest = hashlib.sha256("\x1f".join(names).encode()).digest()
@@ -149,7 +160,17 @@ def generator(seed: int, *names: str) -> np.random.Generator:
 def make_plan(
     corpus: str, seed: int = 0, clips_per_cell: int | None = None, max_speakers: int | None = None
 ) -> list[Batch]:
-    """Plan a corpus."""
+    """Plan a corpus.
+
+    Args:
+        corpus: a key of :data:`CORPORA`.
+        seed: of all that is random, at least 0.
+        clips_per_cell: at most so many clips a speaker and emotion (a speaker, where unlabelled).
+        max_speakers: at most so many speakers a language and gender.
+
+    Returns:
+        One batch a speaker.
+    """
     batches = []
     for part in CORPORA[corpus]:
         for gender, count in part.speakers.items():

@@ -246,7 +246,11 @@ def make_cues(
     """Cues of one clip: rule × language × speaker × intensity, plus what varies from clip to clip.
 
     Args:
+        emotion: one of angry, happy, neutral, sad.
         intensity: 0 (as neutral) to about 1.5.
+        language: ISO 639-1.
+        style: the speaker's.
+        rng: the clip's own random numbers.
     """
     scatter = rng.standard_normal(len(CUES)).clip(-2.5, 2.5)
     spread = asdict(CLIP_SPREAD)

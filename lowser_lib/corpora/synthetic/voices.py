@@ -181,7 +181,12 @@ class Synthesizer:
 
 
 def open_synthesizer(voice: str, seed: int) -> Synthesizer:
-    """Open the library with one voice; once a process."""
+    """Open the library with one voice; once a process.
+
+    Args:
+        voice: language and variant, such as ``en-us+f3``.
+        seed: for the library's own random numbers.
+    """
     synthesizer = Synthesizer(seed)
     synthesizer.set_voice(voice)
     return synthesizer
@@ -193,6 +198,8 @@ class Speaker:
 
     Attributes:
         name: id within the corpus, such as ``en_f03``.
+        gender: ``female`` or ``male``.
+        language: ISO 639-1.
         voice: eSpeak NG's voice and variant, such as ``en-us+f3``.
         voice_pitch: median pitch of that variant at the default setting, Hz.
         pitch: median pitch of this speaker's neutral speech, Hz.
@@ -220,7 +227,11 @@ def make_speaker(
     """Draw a speaker.
 
     Args:
+        name: id within the corpus.
+        gender: ``female`` or ``male``.
+        language: one of ``en``, ``ur``, ``de``, ``bn``.
         number: position among the speakers of that gender; variants are dealt out in turn.
+        rng: the speaker's own random numbers.
     """
     variants = VARIANT_PITCH[gender]
     variant = tuple(variants)[number % len(variants)]
@@ -243,6 +254,10 @@ def make_speaker(
 
 def phonemes_of(texts: Iterable[str], language: str) -> list[str]:
     """Letters of IPA, one by one, of how the course's synthetic voices say some texts.
+
+    Args:
+        texts: Sentences.
+        language: ISO 639-1 code of one of the course's languages.
 
     Returns:
         Letters in the order in which they are said; marks of stress and length are left out.

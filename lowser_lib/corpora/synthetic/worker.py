@@ -139,8 +139,10 @@ def run_tasks(
     """Have all tasks done by worker processes.
 
     Args:
+        tasks: what to do.
         jobs: number of processes at a time, at least 1.
         done: called after each task, from several threads but never from two at once.
+        make_worker: makes a worker; another one in tests.
 
     Raises:
         SynthesisError: a task was tried :data:`ATTEMPTS` times and crashed each time, was refused
@@ -209,7 +211,15 @@ BABBLE_SECONDS = 7.0
 
 
 def make_batch(batch: Batch, folder: Path) -> int:
-    """Make and write the clips of one speaker; to be called once in a process."""
+    """Make and write the clips of one speaker; to be called once in a process.
+
+    Args:
+        batch: what to make.
+        folder: the corpus folder, in which ``audio/`` exists.
+
+    Returns:
+        Number of clips written.
+    """
     speaker = batch.speaker
     rng = generator(batch.seed, batch.corpus, speaker.name, "sound")
     synthesizer = open_synthesizer(speaker.voice, int(rng.integers(1, 2**31)))
@@ -261,6 +271,7 @@ def write_wave(path: Path, samples: np.ndarray) -> None:
     """Write 16 kHz, 16-bit, mono, with a header that holds nothing but the format.
 
     Args:
+        path: file to write.
         samples: shape (n,), within ±1.
     """
     integers = np.round(samples * 32767.0).astype("<i2")

@@ -30,6 +30,7 @@ def run_check(title: str, student: Student, cases: Sequence[Case]) -> None:
     """Try a learner's function and print one line: solved, or what to look at next.
 
     Args:
+        title: What the function is to do, in a few words.
         student: The learner's function. A body of ``...``, or one that raises
             :class:`NotImplementedError` or gives None, counts as not written yet.
         cases: What to try, from coarse to fine; the first that gives a hint ends the check.
@@ -43,6 +44,7 @@ def run_letters(
     """Check a choice among lettered answers.
 
     Args:
+        title: What was to be chosen, in a few words.
         student: The learner's function of no arguments; gives letters as a set, list or text.
         right: The letters that belong to the choice; which of them are missing is not told.
         wrong: The other letters, each with the reason why it does not belong.
@@ -140,6 +142,7 @@ def expect_shape(answer: Any, shape: tuple[int, ...], letters: str = "") -> str 
     """Hint when an array or tensor has another shape.
 
     Args:
+        answer: What the learner's function gave.
         shape: The shape it should have; ``()`` for a number.
         letters: What the sizes stand for, such as ``(batch, dimension)``.
     """
@@ -157,7 +160,15 @@ def expect_close(
     *mistakes: tuple[Any, str],
     tolerance: float = 1e-5,
 ) -> str | None:
-    """Hint when numbers differ."""
+    """Hint when numbers differ.
+
+    Args:
+        answer: A number, array or tensor from the learner's function.
+        value: The right one, of the same shape.
+        what: As of :func:`gives`, like the next two.
+        *mistakes: Likewise.
+        tolerance: Likewise.
+    """
     given, right = as_array(answer), as_array(value)
     if given.shape != right.shape:
         return expect_shape(given, right.shape)
@@ -177,7 +188,13 @@ def _close(given: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
 
 
 def expect_equal(answer: Any, value: Any, what: str) -> str | None:
-    """Hint when a word, tuple or other plain value differs."""
+    """Hint when a word, tuple or other plain value differs.
+
+    Args:
+        answer: What the learner's function gave.
+        value: The right value.
+        what: The case in words.
+    """
     try:
         equal = bool(answer == value)
     except (TypeError, ValueError, RuntimeError):  # arrays do not say yes or no
