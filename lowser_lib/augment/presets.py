@@ -62,6 +62,8 @@ class Compose:
 
         Args:
             clips: ``(B, samples)`` or, where no transform is for waveforms, ``(B, n_mels, T)``.
+            lengths: ``(B,)``, samples or frames of each clip.
+            generator: draws everything.
             to_mel: makes the spectrograms, for instance by :func:`lowser_lib.views.log_mel` and
                 :func:`lowser_lib.views.pad_mels`. None: clips stay what they are, which will not do
                 where some transforms are for waveforms and some for spectrograms.

@@ -52,6 +52,7 @@ def read(name: str, root: Path, jobs: int = 1) -> tuple[list[Row], list[Exclusio
     Args:
         name: A registered name or ``table:NAME``.
         root: The corpora root; the corpus lies in ``root/NAME``.
+        jobs: Processes that read headers.
 
     Returns:
         Rows in the parser's order, and what was left out with the reason of each.

@@ -71,6 +71,7 @@ def build_museum(folder: Path, clip: NDArray[np.float32]) -> None:
     """Make the museum from one good clip.
 
     Args:
+        folder: Is made; it must not exist.
         clip: (samples,) at 16 kHz, longer than a second and shorter than 1.5 s or so: ten copies of
             it are longer than the course's limit of 12 s.
     """

@@ -388,6 +388,7 @@ def _copy(encoder: AudioEncoder, checkpoint: Checkpoint) -> None:
     """Copy a checkpoint's weights into the encoder, converted to float32.
 
     Args:
+        encoder: what they are copied into.
         checkpoint: the weights; positions may be missing, being computed.
 
     Raises:

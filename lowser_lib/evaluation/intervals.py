@@ -386,7 +386,9 @@ def _stretch(
     Args:
         drawn: Variance of the draws.
         over_speakers: Variance of the draws' means over all seeds.
+        n_speakers: Number of speakers drawn from.
         parts: Figures whose seeds are drawn separately.
+        level: Of the interval, in (0, 1).
     """
     of_speakers = over_speakers * n_speakers / (n_speakers - 1)
     terms, both = [(of_speakers, n_speakers - 1)], 0.0

@@ -57,6 +57,9 @@ def all_answers(
     Of each sweep those seeds are taken that all of them have, so that seed is compared with seed.
 
     Args:
+        profile: Name of the profile whose records are read.
+        sweeps: Label to the name of a sweep.
+        language: Code of the target.
         genders: Gender of each speaker, for records that do not tell it.
 
     Returns:
@@ -98,6 +101,7 @@ def frozen_answers(runs: Sequence[RunRecord], kind: str) -> dict[str, Answers]:
     """One kind of answers of frozen encoders, by language, grouped by gender.
 
     Args:
+        runs: Records of ``lowser sweep frozen``.
         kind: Such as ``corpus plain``.
 
     Returns:
@@ -160,7 +164,9 @@ def change_by_language(
     """How the gap within emotions changes against one of the methods: a panel a language.
 
     Args:
+        profile: Name of the profile whose records are read.
         languages: Codes of target languages; one without records of both sides is left out.
+        against: The method that the others are compared with.
 
     Returns:
         Rows of ``plots.differences``, a line a method, with the gap ``before`` and ``after``.
@@ -238,6 +244,9 @@ def skewed_answers(
     """Answers of methods trained on skewed speech, by share of men.
 
     Args:
+        profile: Name of the profile whose records are read.
+        shares: Shares of men, in [0, 1].
+        sweeps: Label to the name of a sweep on speech as it is.
         route: ``male``: labels and voices are skewed; ``voices``: unlabelled voices alone.
     """
     found: dict[str, dict[float, Answers]] = {}

@@ -79,6 +79,8 @@ def embedded(encoder: str, table: pd.DataFrame, roots: Sequence[Path]) -> NDArra
 
     Args:
         encoder: As of :func:`.frozen.view_of`.
+        table: A manifest.
+        roots: Folders below which its paths are found.
     """
     states = np.stack(extract_all(view_of(encoder), table, roots, paths.features(), jobs=1))
     return states[:, states.shape[1] // 2].astype(np.float64)
@@ -103,6 +105,10 @@ def layer(
     """A linear layer of 64 under a head, with or without a contrast that goes against the words.
 
     Args:
+        rows: ``(N, D)``, of clips to learn from.
+        classes: ``(N,)`` class numbers.
+        texts: ``(N,)`` numbers of their sentences.
+        asked: ``(M, D)``, of clips to answer for.
         weight: Of the contrast beside the cross-entropy.
     """
     random = torch.Generator().manual_seed(0)
@@ -166,6 +172,7 @@ def frozen_answers(
         table: The clips' manifest, as of :func:`crossed`.
         seed: Deals the sentences, the speakers to parts, and the training clips.
         arms: Names in :data:`FROZEN_ARMS`.
+        leans: Shares of clips drawn from an emotion's own sentences, in [0, 1].
 
     Raises:
         SplitError: There are too few sentences, clips or speakers.
@@ -192,6 +199,7 @@ def leak_table(seeds: Sequence[Leaning], n_resamples: int = 1000) -> pd.DataFram
 
     Args:
         seeds: What was answered for the same clips, seed by seed.
+        n_resamples: Draws of the bootstrap.
 
     Returns:
         A row an arm, lean and test (:data:`TESTS`, :data:`LEAK`, and of the contrast

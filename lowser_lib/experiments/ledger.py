@@ -223,6 +223,7 @@ def drawn(judged: Sequence[Entry], title: str, *names: str) -> Drawing:
     said to be left out.
 
     Args:
+        judged: Claims with our figures and their verdicts.
         title: What the claims are about.
         *names: Names of claims, whose measures are of one unit.
 
@@ -258,6 +259,7 @@ def tell(
     """Show a finding about claims on people, and whether it holds.
 
     Args:
+        judged: Claims with our figures.
         sentence: With places for figures, by the names of claims: ``{gain_ur:+.1f}``,
             ``{gain_ur_low:.1f}``, ``{gain_ur_high:.1f}``; all times 100.
         holds: Is given all figures.

@@ -76,6 +76,7 @@ def refit_table(
         encoders: Which encoder of each: ``pre-trained`` (the baseline's records), ``adapted`` (of
             two stages), ``fine-tuned``.
         answers: Step and form, such as ``rule transductive``.
+        n_resamples: Draws of the bootstrap.
 
     Returns:
         A row a language and kind of answers: ``language``, ``answers``, ``seeds``, and intervals

@@ -152,7 +152,9 @@ def choose(
     Args:
         clips: labelled clips of the sources.
         validation: ``(N,)``, true of validation speakers' clips.
+        grid: what is chosen from.
         svm: whether a support vector machine is tried beside the head.
+        seed: of the thinning and the halves.
 
     Returns:
         What is chosen, and the scores that it was chosen by, for the record.

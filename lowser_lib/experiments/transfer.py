@@ -188,6 +188,11 @@ def run_of(
     """A run, with everything that it follows from.
 
     Args:
+        method: What is trained.
+        heard: On what.
+        language: The target's.
+        seed: Of the run.
+        settings: The method's, data classes by name.
         switches: What is carried out otherwise than usual, by name.
 
     Raises:

@@ -76,7 +76,9 @@ class ViewAugmentation:
         """Change the views of a batch, each clip and each view by numbers of their own.
 
         Args:
+            batch: clips in all views.
             encoders: tell what a feature's mean and deviation are.
+            generator: draws everything.
         """
         views = {}
         for name, view in batch.views.items():

@@ -124,8 +124,15 @@ def adapt(
         steps: optimizer steps, rounded up to whole epochs.
         batch: what a batch holds, for the record.
         clips_a_batch: clips of a step.
+        generator: draws the run's seed.
         how: the encoder was adapted, for its description.
         decay: what decays, see :class:`~lowser_lib.training.TrainingConfig`.
+        monitor: see :func:`lowser_lib.training.fit`.
+        execution: where it runs and what is kept.
+
+    Raises:
+        TrainingError: training diverges.
+        CheckpointError: see :func:`lowser_lib.training.fit`.
     """
     training = TrainingConfig.for_steps(steps, len(loader), clips_a_batch, decay)
     with one_thread(execution.fabric):

@@ -154,6 +154,7 @@ def differences(
         rows: ``label``, ``test``, ``estimate``, ``low`` and ``high`` of each difference; those of
             :func:`lowser_lib.evaluation.compared` will do. Where the bounds are ``nan`` the
             interval is not estimable, and the marker is hollow.
+        xlabel: What is on the axis.
         goal: A difference that was aimed at, drawn as a dashed line.
     """
     table = pd.DataFrame(rows).rename(columns={"method": "label", "corpus": "test"})

@@ -296,10 +296,13 @@ def family_bars(
         values: Value of each feature, of either sign, in the order drawn.
         family: Family of each feature; may know more features than are drawn. Families take their
             colours in the order in which they appear here, so that figures agree.
+        label: What the values are.
+        title: Of the figure.
         names: Whether to write the features' names, beside bars from top to bottom. Otherwise bars
             stand side by side without names, for many features.
         strongest: So many features of each family, those farthest from zero, family by family;
             None: all, as they come.
+        ax: To draw on; None: a figure of its own.
     """
     bars = {str(name): float(value) for name, value in values.items()}
     if not bars:
@@ -347,9 +350,11 @@ def probe_heatmaps(
     """Draw what probes scored: a row a view, a column a question, guessing below.
 
     Args:
+        scores: A row a view, a column a question.
         chances: Score of guessing, by question.
         controls: Scores on labels that mean nothing, of the same shape; the difference is then
             drawn beside the scores.
+        title: What was probed.
     """
     figure, axes = panels(1, 1 if controls is None else 2, 3.6 if controls is None else 7, 1.9)
     below = pd.DataFrame([chances], index=["guessing"])[list(scores.columns)]

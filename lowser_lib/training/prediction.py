@@ -177,6 +177,9 @@ def answers_by_batch(
     Args:
         module: takes a :class:`~lowser_lib.sampling.clips.MultiViewBatch`; mode and weights
             stay as they are.
+        clips: at least one.
+        batch_size: clips asked at a time.
+        fabric: its precision is used; None: as the module is.
 
     Raises:
         TrainingError: the data set is empty.

@@ -134,6 +134,8 @@ class Standardiser:
         """Standardise clips.
 
         Args:
+            features: ``(N, D)``, finite.
+            corpora: ``(N,)`` names; ``""`` of no corpus.
             speakers: ``(N,)`` names; ``""`` where unknown. Needed for, and looked at in, the step
                 ``speaker`` alone. Their means are taken over these clips.
 
