@@ -62,7 +62,7 @@ def test_words_alone_leak_everything_and_a_voice_leaks_nothing() -> None:
 
 
 def test_the_contrast_helps_where_words_and_emotions_cross_and_only_there() -> None:
-    found = leaks(0.7, 1, ["layer", "layer and contrast"], [0.9, 1.0])
+    found = leaks(0.15, 1, ["layer", "layer and contrast"], [0.9, 1.0])
     assert found["layer and contrast", 0.9, LEAK] < found["layer", 0.9, LEAK] - 0.1
     change = found["layer and contrast", 0.9, CHANGE]
     expected = found["layer and contrast", 0.9, LEAK] - found["layer", 0.9, LEAK]
