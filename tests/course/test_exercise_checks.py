@@ -735,7 +735,7 @@ WRONG: list[tuple[Callable[..., None], Callable[..., Any], str]] = [
         lambda low, high, c: verdict(low + 1e-9, high, c),
         "not clear of zero",
     ),
-    (chapter_09.check_smallest_p, lambda points, tests: 0.5**points, "not their signs"),
+    (chapter_09.check_smallest_p, lambda points, tests: 0.5**points, "not signs"),
     (
         chapter_09.check_smallest_p,
         lambda points, tests: tests / math.factorial(points),
