@@ -377,7 +377,10 @@ def identified_change(records: Records, language: str) -> Figure:
         raise Missing(
             f"its records name no speakers: {100 * change.estimate:+.1f} [{shown}] over seeds alone"
         )
-    names = sorted(pairs[0][0]["by_speaker"])
+    # A seed leaves other sentences unheard, and not every speaker says one of them.
+    names = sorted(set.intersection(*(set(end["by_speaker"]) for pair in pairs for end in pair)))
+    if len(names) < 2:
+        raise Missing("fewer than two speakers are heard in every seed")
     table = np.array(
         [[after["by_speaker"][name] - before["by_speaker"][name] for name in names]
          for before, after in pairs]

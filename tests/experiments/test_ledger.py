@@ -352,6 +352,18 @@ def test_seeds_alone_say_nothing_of_other_speakers(tmp_path: Path) -> None:
     assert entry.verdict == ledger.UNTESTED and "over seeds alone" in entry.remark
 
 
+def test_speakers_are_those_heard_in_every_seed(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run = sweep_run("speaker_contrastive", "ur", seed, lambda speaker: 0.6)
+        for end in run.metrics["identifiability"]["unheard sentences"].values():
+            # In each seed another voice says no sentence that is left unheard.
+            del end["by_speaker"][f"v{seed}"]
+        write(tmp_path, run, "sweeps", "speaker_contrastive", f"ur-{seed}")
+    figure = of(ledger.entries(tmp_path, ["fast"]), "speaker-invariant").figure
+    assert figure is not None and figure.interval.n_speakers == 6
+    assert figure.interval.estimate == pytest.approx(0.2)
+
+
 def budget_run(fold: int, seed: int) -> RunRecord:
     """A fold of six speakers: from scratch half is right, with pre-training everything."""
     random = np.random.default_rng([fold, seed])
