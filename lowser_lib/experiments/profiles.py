@@ -246,7 +246,8 @@ def trial(profile: Profile, encoder: str | None = None) -> Profile:
         batch_size=8,
         epochs=1,
         head_epochs=min(profile.head_epochs, 1),
-        max_source_clips=32,
+        # Of 24 speakers one clip in each of four emotions: of fewer clips one may be lacking.
+        max_source_clips=96,
         max_target_clips=32,
         max_unlabelled_clips=32,
         resamples=20,
