@@ -21,3 +21,22 @@ from lowser_lib.augment.spectrogram import (
     TimeWarp,
 )
 from lowser_lib.augment.waveform import GaussianNoise, Mixup, SpeedPerturbation, mix_labels
+
+__all__ = [
+    "KINDS",
+    "Augmented",
+    "Compose",
+    "FrequencyMasking",
+    "GaussianNoise",
+    "Mixup",
+    "SpecAugment",
+    "SpectralStretch",
+    "SpeedPerturbation",
+    "TimeMasking",
+    "TimeWarp",
+    "Transform",
+    "byol",
+    "contrastive",
+    "mix_labels",
+    "named",
+]

@@ -26,3 +26,23 @@ from lowser_lib.corpora.base import (
 )
 from lowser_lib.corpora.reading import Reading, Verification, corpus_folder, read, survey, verify
 from lowser_lib.corpora.registry import found, get, names
+
+__all__ = [
+    "EMOTIONS",
+    "GENDERS",
+    "Corpus",
+    "DataCard",
+    "Download",
+    "Exclusion",
+    "Reading",
+    "Row",
+    "Utterance",
+    "Verification",
+    "corpus_folder",
+    "found",
+    "get",
+    "names",
+    "read",
+    "survey",
+    "verify",
+]

@@ -8,3 +8,12 @@ from __future__ import annotations
 
 from lowser_lib.encoders.checkpoints import EncoderDimensions, dimensions_of, known_names, nano_card
 from lowser_lib.encoders.whisper import FREEZABLE, WhisperEncoder
+
+__all__ = [
+    "FREEZABLE",
+    "EncoderDimensions",
+    "WhisperEncoder",
+    "dimensions_of",
+    "known_names",
+    "nano_card",
+]

@@ -47,3 +47,28 @@ from lowser_lib.evaluation.metrics import (
 )
 from lowser_lib.evaluation.significance import exchange_test, paired_permutation_test
 from lowser_lib.evaluation.similarity import pwcca
+
+__all__ = [
+    "METRICS",
+    "Answers",
+    "Interval",
+    "Verdict",
+    "by_clip",
+    "chance",
+    "classification_metrics",
+    "collapse_figures",
+    "compared",
+    "confusion",
+    "effective_rank",
+    "exchange_test",
+    "judge_collapse",
+    "judge_history",
+    "mean_interval",
+    "pair_alignment",
+    "paired_permutation_test",
+    "paired_speaker_bootstrap",
+    "pwcca",
+    "speaker_bootstrap",
+    "spread",
+    "uniformity",
+]

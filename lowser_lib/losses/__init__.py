@@ -9,3 +9,12 @@ from lowser_lib.losses.byol import byol_loss, symmetric_byol_loss
 from lowser_lib.losses.nt_xent import OtherPositives, nt_xent
 from lowser_lib.losses.pairwise import pairwise_nt_xent
 from lowser_lib.losses.text_invariant import text_invariant_nt_xent
+
+__all__ = [
+    "OtherPositives",
+    "byol_loss",
+    "nt_xent",
+    "pairwise_nt_xent",
+    "symmetric_byol_loss",
+    "text_invariant_nt_xent",
+]

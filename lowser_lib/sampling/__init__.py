@@ -27,3 +27,18 @@ from lowser_lib.sampling.samplers import (
     derive_seed,
     draw_seed,
 )
+
+__all__ = [
+    "UNLABELLED",
+    "Batch",
+    "ClipDataset",
+    "Clips",
+    "EmbeddingDataset",
+    "Labels",
+    "LengthBucketSampler",
+    "Loader",
+    "Sampler",
+    "SpeakerBatchSampler",
+    "derive_seed",
+    "draw_seed",
+]

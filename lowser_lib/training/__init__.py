@@ -24,3 +24,27 @@ from lowser_lib.training.prediction import (
     validation_score,
 )
 from lowser_lib.training.recipe import Recipe, Step
+
+__all__ = [
+    "CHOICES",
+    "PRECISIONS",
+    "Execution",
+    "History",
+    "Metric",
+    "Recipe",
+    "Step",
+    "TrainingConfig",
+    "answers_by_batch",
+    "classify",
+    "embed",
+    "embed_views",
+    "fast_bf16",
+    "fit",
+    "make_fabric",
+    "match_embeddings",
+    "one_thread",
+    "precision_of",
+    "predict",
+    "validation_score",
+    "warmup_cosine",
+]

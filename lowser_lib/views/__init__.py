@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from lowser_lib.views.mel import MelView, log_mel, pad_mels
     from lowser_lib.views.wav2vec2 import Wav2Vec2View, wav2vec2_features
 
+__all__ = [
+    "MelView",
+    "View",
+    "Wav2Vec2View",
+    "check_layer",
+    "log_mel",
+    "pad_mels",
+    "wav2vec2_features",
+]
+
 _LATE = ("MelView", "Wav2Vec2View", "log_mel", "pad_mels", "wav2vec2_features")
 
 

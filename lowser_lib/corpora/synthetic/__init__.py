@@ -44,6 +44,26 @@ from lowser_lib.corpora.synthetic.worker import Task, run_tasks
 from lowser_lib.corpora.table import TABLE, write_table
 from lowser_lib.errors import CorpusError, SynthesisError, require
 
+__all__ = [
+    "CORPORA",
+    "COURSE_VARIANTS",
+    "TABLE",
+    "UNLABELLED_CORPORA",
+    "Batch",
+    "Channel",
+    "Clip",
+    "CorpusError",
+    "Entry",
+    "SynthesisError",
+    "Task",
+    "files",
+    "make_plan",
+    "require",
+    "run_tasks",
+    "walk",
+    "write_table",
+]
+
 COMPLETE = "complete.json"
 
 VERSION = 1
